@@ -1,0 +1,23 @@
+//! Plain data that all layers speak: settings, requests, events, figures. Imports nothing of this crate.
+
+mod config;
+mod event;
+mod execution;
+mod finish;
+mod memory;
+mod model;
+mod request;
+mod result;
+mod sampling;
+mod update;
+
+pub use config::{InvalidConfig, ParallelConfig};
+pub use event::{EngineEvent, SessionError};
+pub use execution::Execution;
+pub use finish::FinishReason;
+pub use memory::MemoryFigures;
+pub use model::{DeviceKind, LoadProgress, ModelSource, ModelSummary};
+pub use request::{SessionId, SessionRequest};
+pub use result::{EvaluationResult, RunReport, Timeline};
+pub use sampling::{InvalidSampling, Sampling, Strategy, session_seed};
+pub use update::{SessionState, SessionUpdate, UpdateKind};

@@ -1,0 +1,120 @@
+//! Which model: where it comes from, how its load goes, what it is once loaded.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a model comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+pub enum ModelSource {
+    /// The small model that set-up put into the data folder.
+    #[default]
+    Starter,
+    /// A repository of the hub, "owner/name".
+    Hub(String),
+    /// A folder in the mlx-community layout.
+    Folder(PathBuf),
+    /// One GGUF file.
+    Gguf(PathBuf),
+}
+
+impl ModelSource {
+    /// The name by which people call the starter model on the command line.
+    pub const STARTER_NAME: &'static str = "starter";
+
+    /// Reads what a person gives as `--model`: `starter`, a path that exists or looks like one, or a hub id.
+    pub fn parse(text: &str) -> Self {
+        let path = PathBuf::from(text);
+        let is_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let looks_like_path = text.starts_with(['/', '.', '~']) || text.matches('/').count() != 1;
+        if text == Self::STARTER_NAME {
+            Self::Starter
+        } else if is_gguf {
+            Self::Gguf(path)
+        } else if path.is_dir() || looks_like_path {
+            Self::Folder(path)
+        } else {
+            Self::Hub(text.to_owned())
+        }
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starter => formatter.write_str(Self::STARTER_NAME),
+            Self::Hub(id) => formatter.write_str(id),
+            Self::Folder(path) | Self::Gguf(path) => write!(formatter, "{}", path.display()),
+        }
+    }
+}
+
+/// The kind of device that MLX computes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// The processor.
+    Cpu,
+    /// A Metal or CUDA device.
+    Gpu,
+}
+
+impl DeviceKind {
+    /// The name in JSON and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        }
+    }
+}
+
+/// How far a load has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LoadProgress {
+    /// Files are coming from the hub.
+    Downloading {
+        /// The file that is coming now.
+        file: String,
+        /// Bytes here so far, all files together.
+        done_bytes: u64,
+        /// Bytes of all files together, where the hub said so.
+        total_bytes: Option<u64>,
+        /// Files complete so far.
+        done_files: usize,
+        /// Files in all.
+        total_files: usize,
+    },
+    /// Files are read and weights evaluated.
+    Loading,
+}
+
+/// A loaded model, in figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// Where it came from.
+    pub source: ModelSource,
+    /// The name shown to people: the hub id, the folder's or the file's name.
+    pub name: String,
+    /// config.json's `model_type`.
+    pub architecture: String,
+    /// Weights counted as if they were not quantised.
+    pub parameters: u64,
+    /// Bytes that the evaluated weights take on the device.
+    pub weight_bytes: u64,
+    /// Bytes that one session's KV cache takes for each token.
+    pub kv_bytes_per_token: u64,
+    /// The most tokens that prompt and answer may have together.
+    pub context_length: u32,
+    /// Where it computes.
+    pub device: DeviceKind,
+    /// Seconds from opening the files to evaluated weights.
+    pub load_seconds: f64,
+    /// Whether the chat template has a thinking switch.
+    pub can_think: bool,
+    /// Whether the chat template takes tools.
+    pub can_use_tools: bool,
+    /// The cohort width of exact execution, or why the model can't run exactly.
+    pub exact_width: Result<u32, String>,
+}
