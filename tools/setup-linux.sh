@@ -81,7 +81,7 @@ make_bindings() {
   # mlx-c declares no half types on x86-64; compat.cpp hands out their raw bits.
   cat >>"$mlx/bindings/bindings.rs" <<'RUST'
 #[repr(transparent)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Default, Copy, Clone)]
 pub struct float16_t(pub u16);
 pub type bfloat16_t = u16;
 unsafe extern "C" {
