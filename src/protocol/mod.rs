@@ -9,6 +9,7 @@ mod model;
 mod request;
 mod result;
 mod sampling;
+mod tokenizer;
 mod update;
 
 pub use config::{InvalidConfig, ParallelConfig};
@@ -20,4 +21,5 @@ pub use model::{DeviceKind, LoadProgress, ModelSource, ModelSummary};
 pub use request::{SessionId, SessionRequest};
 pub use result::{EvaluationResult, RunReport, Timeline};
 pub use sampling::{InvalidSampling, Sampling, Strategy, session_seed};
+pub use tokenizer::GgufTokenizer;
 pub use update::{SessionState, SessionUpdate, UpdateKind};
