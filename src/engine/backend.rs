@@ -24,7 +24,8 @@ pub trait Backend {
     fn prefill(&mut self, row: &mut Self::Row, limit: usize) -> Result<usize, BackendError>;
 
     /// Starts one decode step for all `rows`: each feeds its next token and samples the one after. Does not wait.
-    /// A row may be launched again before the last step was read.
+    /// A row may be launched again before the last step was read. An error leaves every row where it was (what a
+    /// cache holds beyond a row's position is never read), so that the engine can launch each alone.
     fn launch(&mut self, rows: &mut [&mut Self::Row], execution: Execution) -> Result<Self::Step, BackendError>;
 
     /// Waits for a step. One output a row, in the order of its launch.

@@ -1,0 +1,78 @@
+//! Which session's prompt is read next, and how much of it: a pure policy over plain data.
+//!
+//! Every session that can decode takes part in every step. Between two steps there is room for one bounded chunk of
+//! prefill, which goes to the sessions in order of arrival and may span several short prompts.
+
+use super::EngineSettings;
+use std::time::Duration;
+
+/// Where a session stands, as far as the policy cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It holds no row yet.
+    Waiting,
+    /// It holds a row whose prompt is not read to its end.
+    Prefill,
+    /// It takes part in decode steps.
+    Decode,
+    /// It is about to leave.
+    Ended,
+}
+
+/// One session's share of a prefill chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefillChunk {
+    /// The session's place in order of arrival.
+    pub session: usize,
+    /// The most prompt tokens to read.
+    pub tokens: usize,
+}
+
+/// The next share of a chunk that has `budget` prompt tokens left. `stages` is in order of arrival. A waiting session
+/// is chosen only where fewer than `max_running` sessions hold rows.
+pub fn next_prefill(
+    stages: impl Iterator<Item = Stage> + Clone,
+    max_running: usize,
+    budget: usize,
+) -> Option<PrefillChunk> {
+    let running = stages.clone().filter(|stage| matches!(stage, Stage::Prefill | Stage::Decode)).count();
+    let session = stages.clone().position(|stage| stage == Stage::Prefill).or_else(|| {
+        let mut stages = stages;
+        if running < max_running { stages.position(|stage| stage == Stage::Waiting) } else { None }
+    })?;
+    (budget > 0).then_some(PrefillChunk { session, tokens: budget })
+}
+
+/// Chunks below this many tokens say little about the device's pace: a fixed cost dominates them.
+const SMALLEST_SAMPLE: usize = 16;
+/// A chunk before anything was measured.
+const FIRST_CHUNK: usize = 32;
+/// The share of the stall budget that a chunk aims at, so that a slower chunk than the last stays within it.
+const AIM: f64 = 0.8;
+
+/// How fast the device reads prompts, measured as it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PrefillPace {
+    tokens_per_second: Option<f64>,
+}
+
+impl PrefillPace {
+    /// How many prompt tokens the next chunk may have. Where no stream is running nobody is held up, and only
+    /// [`EngineSettings::max_chunk`] bounds it, so that commands are seen between chunks.
+    pub fn chunk_tokens(&self, settings: &EngineSettings, streams_running: bool) -> usize {
+        let tokens = match self.tokens_per_second {
+            _ if !streams_running => settings.max_chunk,
+            Some(pace) => (pace * settings.max_stall.as_secs_f64() * AIM) as usize,
+            None => FIRST_CHUNK,
+        };
+        tokens.clamp(1, settings.max_chunk.max(1))
+    }
+
+    /// Notes that a chunk which was allowed `allowed` tokens read `tokens` in `elapsed`. The newest sample counts
+    /// alone: attention makes chunks slower as a prompt goes on.
+    pub fn record(&mut self, allowed: usize, tokens: usize, elapsed: Duration) {
+        if tokens >= SMALLEST_SAMPLE.min(allowed) && tokens > 0 {
+            self.tokens_per_second = Some(tokens as f64 / elapsed.as_secs_f64().max(1e-6));
+        }
+    }
+}

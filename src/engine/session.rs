@@ -1,0 +1,165 @@
+//! One session inside the engine: everything it has sits in one struct.
+
+use super::guard::Failure;
+use super::{Backend, Stage, StepOutput};
+use crate::protocol::{EngineEvent, Execution, FinishReason, SessionError, SessionRequest};
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// A session from its submission until it leaves.
+pub(super) struct Session<R> {
+    /// Names the session among all that the engine ever had; launched steps refer to it.
+    pub ticket: u64,
+    /// How its steps share the device.
+    pub execution: Execution,
+    request: SessionRequest,
+    events: mpsc::Sender<EngineEvent>,
+    place: Place<R>,
+    /// Decode steps launched.
+    launched: u32,
+    /// Tokens handed out.
+    given: u32,
+    /// The most tokens it may give, and why it ends there.
+    allowance: u32,
+    limit_reason: FinishReason,
+}
+
+/// Where a session is, with what it holds there.
+enum Place<R> {
+    Waiting,
+    Prefill(R),
+    Decode(R),
+    Ended(FinishReason, Option<SessionError>),
+}
+
+impl<R> Session<R> {
+    /// Queues a request. One that can't give a single token has ended at once.
+    pub fn new(
+        ticket: u64,
+        request: SessionRequest,
+        execution: Execution,
+        events: mpsc::Sender<EngineEvent>,
+        context_length: u32,
+    ) -> Self {
+        let prompt = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
+        let room = context_length.saturating_sub(prompt);
+        let place = if prompt == 0 {
+            Place::Ended(FinishReason::Error, Some(SessionError("the prompt is empty; give at least one word".into())))
+        } else if room == 0 {
+            Place::Ended(
+                FinishReason::Error,
+                Some(SessionError(format!(
+                    "the prompt has {prompt} tokens, which leaves no room for an answer in the model's context of \
+                     {context_length} tokens; shorten it"
+                ))),
+            )
+        } else {
+            Place::Waiting
+        };
+        let (allowance, limit_reason) = if request.max_tokens <= room {
+            (request.max_tokens, FinishReason::TokenLimit)
+        } else {
+            (room, FinishReason::ContextLimit)
+        };
+        Self { ticket, execution, request, events, place, launched: 0, given: 0, allowance, limit_reason }
+    }
+
+    pub fn stage(&self) -> Stage {
+        match self.place {
+            Place::Waiting => Stage::Waiting,
+            Place::Prefill(_) => Stage::Prefill,
+            Place::Decode(_) => Stage::Decode,
+            Place::Ended(..) => Stage::Ended,
+        }
+    }
+
+    /// Whether nobody reads the session's events any more, which cancels it.
+    pub fn is_cancelled(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    /// The row, where the session can take part in another decode step.
+    pub fn decode_row(&mut self) -> Option<&mut R> {
+        match &mut self.place {
+            Place::Decode(row) if self.launched < self.allowance => Some(row),
+            _ => None,
+        }
+    }
+
+    /// Notes that a decode step has been launched for the row.
+    pub fn step_launched(&mut self) {
+        self.launched += 1;
+    }
+
+    /// Leaves the queue with a row of its own.
+    pub fn open<B: Backend<Row = R>>(&mut self, backend: &mut B) -> Result<(), super::BackendError> {
+        let row = backend.open(&self.request, self.execution)?;
+        self.place = Place::Prefill(row);
+        self.send(EngineEvent::PrefillStarted { at: Instant::now() });
+        Ok(())
+    }
+
+    /// Reads up to `limit` prompt tokens; says how many were read. The session decodes from here on once all are.
+    pub fn prefill<B: Backend<Row = R>>(
+        &mut self,
+        backend: &mut B,
+        limit: usize,
+    ) -> Result<usize, super::BackendError> {
+        let Place::Prefill(row) = &mut self.place else { return Ok(0) };
+        // The last prompt token is fed by the first decode step.
+        let to_read = self.request.prompt.len() - 1;
+        let ready = |backend: &B, row: &R| backend.prefilled(row) >= to_read;
+        let read = if ready(backend, row) { 0 } else { backend.prefill(row, limit)? };
+        let total = self.request.prompt.len() as u32;
+        let is_ready = read == 0 || ready(backend, row);
+        let done = if is_ready { total } else { backend.prefilled(row) as u32 };
+        if is_ready && let Place::Prefill(row) = std::mem::replace(&mut self.place, Place::Waiting) {
+            self.place = Place::Decode(row);
+        }
+        self.send(EngineEvent::Prefilled { done, total });
+        Ok(read)
+    }
+
+    /// Hands out what one step gave. A step launched before the session ended gives nothing.
+    pub fn take(&mut self, output: StepOutput, at: Instant) {
+        if self.stage() != Stage::Decode {
+            return;
+        }
+        if self.request.end_of_sequence.contains(&output.token) {
+            return self.end(FinishReason::EndOfSequence, None);
+        }
+        self.given += 1;
+        self.send(EngineEvent::Token { id: output.token, at, logits_hash: output.logits_hash });
+        if self.given == self.allowance {
+            self.end(self.limit_reason, None);
+        }
+    }
+
+    /// Ends with a failure, unless the session has ended already.
+    pub fn fail(&mut self, failure: &Failure) {
+        if self.stage() != Stage::Ended {
+            tracing::warn!(session = %self.request.id, ?failure, "session failed");
+            self.end(FinishReason::Error, Some(failure.session_error()));
+        }
+    }
+
+    /// Ends the session; its row is freed.
+    pub fn end(&mut self, reason: FinishReason, error: Option<SessionError>) {
+        self.place = Place::Ended(reason, error);
+    }
+
+    /// Whether the session stays. One that has ended says so, as the last thing it does.
+    pub fn stays(&mut self) -> bool {
+        if let Place::Ended(reason, error) = &mut self.place {
+            let event = EngineEvent::Ended { reason: *reason, error: error.take(), at: Instant::now() };
+            self.send(event);
+            return false;
+        }
+        !self.is_cancelled()
+    }
+
+    fn send(&self, event: EngineEvent) {
+        // The channel has room for all events; it refuses one only where the reader is gone, which `stays` sees.
+        let _ = self.events.try_send(event);
+    }
+}

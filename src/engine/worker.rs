@@ -1,0 +1,217 @@
+//! The engine's loop: commands, one decode step for all sessions, one bounded prefill chunk.
+
+use super::guard::{Failure, guarded};
+use super::handle::Command;
+use super::session::Session;
+use super::{Backend, EngineSettings, PrefillPace, Stage, next_prefill};
+use crate::protocol::{Execution, FinishReason, MemoryFigures};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
+use tokio::sync::{oneshot, watch};
+
+/// What the engine's thread owns.
+pub(super) struct Worker<B: Backend> {
+    backend: B,
+    settings: EngineSettings,
+    commands: Receiver<Command>,
+    memory: watch::Sender<MemoryFigures>,
+    /// All sessions in order of arrival.
+    sessions: Vec<Session<B::Row>>,
+    pace: PrefillPace,
+    next_ticket: u64,
+}
+
+/// A launched step and whose rows are in it.
+struct InFlight<S> {
+    step: S,
+    tickets: Vec<u64>,
+}
+
+/// Why the loop ends.
+enum Exit {
+    /// Nobody can send commands any more.
+    Abandoned,
+    /// Someone waits for the model to be gone.
+    Shutdown(oneshot::Sender<()>),
+}
+
+impl<B: Backend> Worker<B> {
+    pub fn new(
+        backend: B,
+        settings: EngineSettings,
+        commands: Receiver<Command>,
+        memory: watch::Sender<MemoryFigures>,
+    ) -> Self {
+        memory.send_replace(backend.memory());
+        let pace = PrefillPace::default();
+        Self { backend, settings, commands, memory, sessions: Vec::new(), pace, next_ticket: 0 }
+    }
+
+    /// Works until shut down or abandoned. Each step is launched before the one before it is read, so that the device
+    /// never waits for the host.
+    pub fn run(mut self) {
+        let mut in_flight = Vec::new();
+        let exit = loop {
+            if let Some(exit) = self.drain_commands() {
+                break exit;
+            }
+            let launched = self.launch();
+            self.read(in_flight);
+            if self.next_prefill(1).is_some() {
+                // Nothing else is on the device while a chunk runs, so that its pace is its own.
+                self.read(launched);
+                self.prefill();
+                in_flight = Vec::new();
+            } else {
+                in_flight = launched;
+            }
+            self.retire();
+        };
+        drop(in_flight);
+        self.sessions.iter_mut().for_each(|session| session.end(FinishReason::Cancelled, None));
+        self.retire();
+        drop(self);
+        if let Exit::Shutdown(done) = exit {
+            let _ = done.send(());
+        }
+    }
+
+    /// Acts on all commands that are here; waits for one where there is no session.
+    fn drain_commands(&mut self) -> Option<Exit> {
+        loop {
+            let command = if self.sessions.is_empty() {
+                self.commands.recv().map_err(|_| TryRecvError::Disconnected)
+            } else {
+                self.commands.try_recv()
+            };
+            match command {
+                Ok(Command::Submit { request, execution, events }) => {
+                    let context = self.backend.context_length();
+                    self.sessions.push(Session::new(self.next_ticket, request, execution, events, context));
+                    self.next_ticket += 1;
+                }
+                Ok(Command::Configure(settings)) => self.settings = settings,
+                Ok(Command::SetCacheLimit(bytes)) => self.set_cache_limit(bytes),
+                Ok(Command::ResetPeakMemory(done)) => {
+                    self.backend.reset_peak_memory();
+                    self.publish_memory();
+                    let _ = done.send(());
+                }
+                Ok(Command::Shutdown(done)) => return Some(Exit::Shutdown(done)),
+                Err(TryRecvError::Disconnected) if self.sessions.is_empty() => return Some(Exit::Abandoned),
+                Err(TryRecvError::Disconnected | TryRecvError::Empty) => return None,
+            }
+        }
+    }
+
+    /// Launches one decode step for every session that can take part.
+    fn launch(&mut self) -> Vec<InFlight<B::Step>> {
+        let mut steps = Vec::new();
+        for execution in Execution::ALL {
+            let mut group: Vec<_> = self
+                .sessions
+                .iter_mut()
+                .filter(|session| session.execution == execution && !session.is_cancelled())
+                .filter_map(|session| session.decode_row().is_some().then_some(session))
+                .collect();
+            let width = if execution == Execution::Serialized { 1 } else { group.len().max(1) };
+            for sessions in group.chunks_mut(width) {
+                launch_together(&mut self.backend, sessions, execution, &mut steps);
+            }
+        }
+        steps
+    }
+
+    /// Waits for launched steps and hands out their tokens.
+    fn read(&mut self, steps: Vec<InFlight<B::Step>>) {
+        for InFlight { step, tickets } in steps {
+            let outputs = guarded(|| self.backend.read(step));
+            let at = Instant::now();
+            for (index, ticket) in tickets.iter().enumerate() {
+                let Some(session) = self.sessions.iter_mut().find(|session| session.ticket == *ticket) else {
+                    continue;
+                };
+                match &outputs {
+                    Ok(outputs) => match outputs.get(index) {
+                        Some(output) => session.take(*output, at),
+                        None => session.fail(&Failure::missing_output()),
+                    },
+                    Err(failure) => session.fail(failure),
+                }
+            }
+        }
+    }
+
+    /// Reads one bounded chunk of prompts, in order of arrival.
+    fn prefill(&mut self) {
+        let streams_running = self.sessions.iter().any(|session| session.stage() == Stage::Decode);
+        let mut budget = self.pace.chunk_tokens(&self.settings, streams_running);
+        while let Some(chunk) = self.next_prefill(budget) {
+            let session = &mut self.sessions[chunk.session];
+            let started = Instant::now();
+            let read = guarded(|| {
+                if session.stage() == Stage::Waiting {
+                    session.open(&mut self.backend)?;
+                }
+                session.prefill(&mut self.backend, chunk.tokens)
+            });
+            match read {
+                Ok(read) => {
+                    self.pace.record(chunk.tokens, read, started.elapsed());
+                    budget = budget.saturating_sub(read);
+                }
+                Err(failure) => session.fail(&failure),
+            }
+        }
+    }
+
+    fn next_prefill(&self, budget: usize) -> Option<super::PrefillChunk> {
+        let stages = self.sessions.iter().map(|session| match session.is_cancelled() {
+            true => Stage::Ended,
+            false => session.stage(),
+        });
+        next_prefill(stages, self.settings.max_running.max(1), budget)
+    }
+
+    /// Lets the sessions go that have ended or that nobody reads any more.
+    fn retire(&mut self) {
+        self.publish_memory();
+        self.sessions.retain_mut(Session::stays);
+    }
+
+    fn set_cache_limit(&mut self, bytes: u64) {
+        if let Err(failure) = guarded(|| self.backend.set_cache_limit(bytes)) {
+            tracing::warn!(?failure, bytes, "the cache limit could not be set");
+        }
+    }
+
+    fn publish_memory(&mut self) {
+        self.memory.send_replace(self.backend.memory());
+    }
+}
+
+/// Launches one step for `sessions` together. Where that gives an error, each is launched alone, so that only those
+/// end whose own row fails; after a panic the rows can't be trusted and all of them end.
+fn launch_together<B: Backend>(
+    backend: &mut B,
+    sessions: &mut [&mut Session<B::Row>],
+    execution: Execution,
+    steps: &mut Vec<InFlight<B::Step>>,
+) {
+    let launched = guarded(|| {
+        let mut rows: Vec<_> = sessions.iter_mut().filter_map(|session| session.decode_row()).collect();
+        backend.launch(&mut rows, execution)
+    });
+    match launched {
+        Ok(step) => {
+            sessions.iter_mut().for_each(|session| session.step_launched());
+            steps.push(InFlight { step, tickets: sessions.iter().map(|session| session.ticket).collect() });
+        }
+        Err(failure) if sessions.len() > 1 && !failure.panicked => {
+            for alone in sessions.chunks_mut(1) {
+                launch_together(backend, alone, execution, steps);
+            }
+        }
+        Err(failure) => sessions.iter_mut().for_each(|session| session.fail(&failure)),
+    }
+}
