@@ -7,3 +7,9 @@ mod gguf;
 mod model_files;
 /// The starter model is the one that set-up wrote.
 mod starter;
+/// An answer's text as its tokens come.
+mod text_stream;
+/// Chat templates render as Python's transformers does.
+mod text_template;
+/// Tokenizers give the ids that Python gives.
+mod text_tokenizer;

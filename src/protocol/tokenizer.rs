@@ -1,7 +1,10 @@
 //! A GGUF file's tokenizer as its metadata has it: `hub` reads it, `text` builds a tokenizer from it.
 
+use serde::{Deserialize, Serialize};
+
 /// The values under `tokenizer.*` of one GGUF file, unchanged.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GgufTokenizer {
     /// `tokenizer.ggml.model`: `gpt2` (byte-level BPE) or `llama` (SentencePiece).
     pub model: String,

@@ -1,1 +1,22 @@
-//! text
+//! Text in, token ids out, and back: chat templates, tokenizers, streamed detokenizing, stop strings, answer markers.
+
+mod chat;
+mod detokenizer;
+mod error;
+mod folder;
+mod gguf;
+mod model;
+mod pre_tokenizer;
+mod python;
+mod stop;
+mod stream;
+mod template;
+mod token_bytes;
+
+pub use chat::{Chat, FunctionCall, Message, Role, ToolCall};
+pub use detokenizer::Detokenizer;
+pub use error::TextError;
+pub use model::TextModel;
+pub use stop::{StopMatcher, Stopped};
+pub use stream::{Chunk, TextStream};
+pub use template::ChatTemplate;

@@ -1,0 +1,100 @@
+//! A tokenizer and its companions from a folder in the mlx-community layout.
+
+use super::TextError;
+use serde::de::IgnoredAny;
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::{fs, io};
+use tokenizers::Tokenizer;
+
+/// What a text model is made of, wherever it came from.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) tokenizer: Tokenizer,
+    /// Chat templates by name; empty where the model has none.
+    pub(super) templates: Vec<(String, String)>,
+    /// Such as `bos_token`, by the names that templates use.
+    pub(super) special_tokens: BTreeMap<String, String>,
+    pub(super) end_of_sequence: BTreeSet<u32>,
+    /// A token to put before raw text where the tokenizer doesn't do so itself.
+    pub(super) prefix: Option<u32>,
+}
+
+/// Reads the parts of a text model.
+pub(super) fn parts(folder: &Path) -> Result<Parts, TextError> {
+    let tokenizer = read_tokenizer(&folder.join("tokenizer.json"))?;
+    let tokenizer_config = read_json(&folder.join("tokenizer_config.json"))?;
+    let mut special_tokens = special_tokens(&read_json(&folder.join("special_tokens_map.json"))?);
+    special_tokens.extend(self::special_tokens(&tokenizer_config));
+
+    let mut end_of_sequence = BTreeSet::new();
+    for file in ["config.json", "generation_config.json"] {
+        let config = read_json(&folder.join(file))?;
+        end_of_sequence.extend(ids(&config["eos_token_id"]));
+        end_of_sequence.extend(ids(&config["text_config"]["eos_token_id"]));
+    }
+    end_of_sequence.extend(special_tokens.get("eos_token").and_then(|token| tokenizer.token_to_id(token)));
+    let templates = chat_templates(folder, &tokenizer_config)?;
+    Ok(Parts { tokenizer, templates, special_tokens, end_of_sequence, prefix: None })
+}
+
+fn read_tokenizer(file: &Path) -> Result<Tokenizer, TextError> {
+    let broken = |reason: String| TextError::Broken { file: file.to_owned(), reason };
+    let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    // The tokenizers crate panics on some files that are no JSON.
+    serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| broken(error.to_string()))?;
+    let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| broken(error.to_string()))?;
+    // A prompt is never cut or filled up in silence.
+    tokenizer.with_truncation(None).map_err(|error| broken(error.to_string()))?;
+    tokenizer.with_padding(None);
+    Ok(tokenizer)
+}
+
+/// The chat templates: from a file of their own, else from tokenizer_config.json, one or many by name.
+fn chat_templates(folder: &Path, tokenizer_config: &Json) -> Result<Vec<(String, String)>, TextError> {
+    let default = |source: &str| vec![("default".to_owned(), source.to_owned())];
+    let file = folder.join("chat_template.jinja");
+    match fs::read_to_string(&file) {
+        Ok(source) => return Ok(default(&source)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unreadable(&file, &error)),
+    }
+    let own = read_json(&folder.join("chat_template.json"))?;
+    let template = [&own["chat_template"], &tokenizer_config["chat_template"]].into_iter().find(|json| !json.is_null());
+    Ok(match template {
+        Some(Json::String(source)) => default(source),
+        Some(Json::Array(named)) => {
+            let text = |entry: &Json, key: &str| entry[key].as_str().map(str::to_owned);
+            named.iter().filter_map(|entry| Some((text(entry, "name")?, text(entry, "template")?))).collect()
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// A JSON file, or null where there is none.
+fn read_json(file: &Path) -> Result<Json, TextError> {
+    match fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| TextError::Broken { file: file.to_owned(), reason: error.to_string() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Json::Null),
+        Err(error) => Err(unreadable(file, &error)),
+    }
+}
+
+/// The entries named `…_token`: a text, or an object with the text in `content`.
+fn special_tokens(config: &Json) -> BTreeMap<String, String> {
+    let entries = config.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with("_token"));
+    let text = |value: &Json| value.as_str().or(value["content"].as_str()).map(str::to_owned);
+    entries.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
+}
+
+/// One id or a list of them.
+fn ids(value: &Json) -> Vec<u32> {
+    let many = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    many.iter().filter_map(Json::as_u64).filter_map(|id| u32::try_from(id).ok()).collect()
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> TextError {
+    TextError::Unreadable { file: file.to_owned(), reason: error.to_string() }
+}
