@@ -1,12 +1,18 @@
 //! The one integration binary: a module per topic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+/// The engine's promises, on a scripted backend.
+mod engine;
 /// GGUF headers are checked before MLX sees the file.
 mod gguf;
 /// A model's folder is complete before anything is loaded.
 mod model_files;
+/// Which session's prompt is read next, and how much of it.
+mod scheduler;
 /// The starter model is the one that set-up wrote.
 mod starter;
+/// What several topics need.
+mod support;
 /// An answer's text as its tokens come.
 mod text_stream;
 /// Chat templates render as Python's transformers does.

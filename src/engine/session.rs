@@ -91,6 +91,11 @@ impl<R> Session<R> {
         self.launched += 1;
     }
 
+    /// Keeps the session out of further steps.
+    pub fn launch_no_more(&mut self) {
+        self.launched = self.allowance;
+    }
+
     /// Leaves the queue with a row of its own.
     pub fn open<B: Backend<Row = R>>(&mut self, backend: &mut B) -> Result<(), super::BackendError> {
         let row = backend.open(&self.request, self.execution)?;

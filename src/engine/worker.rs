@@ -21,9 +21,9 @@ pub(super) struct Worker<B: Backend> {
     next_ticket: u64,
 }
 
-/// A launched step and whose rows are in it.
+/// A launched step, or why there is none, and whose rows are in it.
 struct InFlight<S> {
-    step: S,
+    step: Result<S, Failure>,
     tickets: Vec<u64>,
 }
 
@@ -125,7 +125,7 @@ impl<B: Backend> Worker<B> {
     /// Waits for launched steps and hands out their tokens.
     fn read(&mut self, steps: Vec<InFlight<B::Step>>) {
         for InFlight { step, tickets } in steps {
-            let outputs = guarded(|| self.backend.read(step));
+            let outputs = step.and_then(|step| guarded(|| self.backend.read(step)));
             let at = Instant::now();
             for (index, ticket) in tickets.iter().enumerate() {
                 let Some(session) = self.sessions.iter_mut().find(|session| session.ticket == *ticket) else {
@@ -202,16 +202,13 @@ fn launch_together<B: Backend>(
         let mut rows: Vec<_> = sessions.iter_mut().filter_map(|session| session.decode_row()).collect();
         backend.launch(&mut rows, execution)
     });
-    match launched {
-        Ok(step) => {
-            sessions.iter_mut().for_each(|session| session.step_launched());
-            steps.push(InFlight { step, tickets: sessions.iter().map(|session| session.ticket).collect() });
-        }
+    match &launched {
+        Ok(_) => sessions.iter_mut().for_each(|session| session.step_launched()),
         Err(failure) if sessions.len() > 1 && !failure.panicked => {
-            for alone in sessions.chunks_mut(1) {
-                launch_together(backend, alone, execution, steps);
-            }
+            return sessions.chunks_mut(1).for_each(|alone| launch_together(backend, alone, execution, steps));
         }
-        Err(failure) => sessions.iter_mut().for_each(|session| session.fail(&failure)),
+        // Tokens of earlier steps are still to come, so the failure waits for its turn to be read.
+        Err(_) => sessions.iter_mut().for_each(|session| session.launch_no_more()),
     }
+    steps.push(InFlight { step: launched, tickets: sessions.iter().map(|session| session.ticket).collect() });
 }

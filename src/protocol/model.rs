@@ -40,6 +40,19 @@ impl ModelSource {
     }
 }
 
+impl ModelSource {
+    /// The name shown to people: the hub id, the folder's or the file's name.
+    pub fn display_name(&self) -> String {
+        match self {
+            Self::Starter => "SmolLM2-135M-Instruct".to_owned(),
+            Self::Hub(id) => id.clone(),
+            Self::Folder(path) | Self::Gguf(path) => {
+                path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+            }
+        }
+    }
+}
+
 impl fmt::Display for ModelSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,6 +101,27 @@ pub enum LoadProgress {
     },
     /// Files are read and weights evaluated.
     Loading,
+}
+
+/// A model in figures, as the load of its weights found them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFacts {
+    /// config.json's `model_type`.
+    pub architecture: String,
+    /// Weights counted as if they were not quantised.
+    pub parameters: u64,
+    /// Bytes that the evaluated weights take on the device.
+    pub weight_bytes: u64,
+    /// Bytes that one token takes in a session's KV cache.
+    pub kv_bytes_per_token: u64,
+    /// The most tokens that prompt and answer may have together.
+    pub context_length: u32,
+    /// Where it computes.
+    pub device: DeviceKind,
+    /// Seconds from opening the files to evaluated weights.
+    pub load_seconds: f64,
+    /// The cohort width of exact execution, or why the model can't run exactly.
+    pub exact_width: Result<u32, String>,
 }
 
 /// A loaded model, in figures.

@@ -1,0 +1,58 @@
+//! The scheduling policy, on plain data.
+
+use llmeval::engine::{EngineSettings, PrefillChunk, PrefillPace, Stage, next_prefill};
+use std::time::Duration;
+
+use Stage::{Decode, Ended, Prefill, Waiting};
+
+fn chosen(stages: &[Stage], max_running: usize) -> Option<usize> {
+    next_prefill(stages.iter().copied(), max_running, 100).map(|chunk| chunk.session)
+}
+
+#[test]
+fn a_prompt_that_has_been_begun_is_read_to_its_end_first() {
+    assert_eq!(chosen(&[Decode, Waiting, Prefill, Waiting], 32), Some(2));
+}
+
+#[test]
+fn the_session_that_waits_longest_comes_next() {
+    assert_eq!(chosen(&[Decode, Ended, Waiting, Waiting], 32), Some(2));
+}
+
+#[test]
+fn nobody_leaves_the_queue_while_all_places_are_taken() {
+    assert_eq!(chosen(&[Decode, Decode, Waiting], 2), None);
+    assert_eq!(chosen(&[Decode, Ended, Waiting], 2), Some(2), "one that has ended has left its place");
+    assert_eq!(chosen(&[Decode, Prefill, Waiting], 2), Some(1), "one that holds a place goes on");
+}
+
+#[test]
+fn a_chunk_ends_with_its_budget() {
+    assert_eq!(next_prefill([Waiting].into_iter(), 32, 0), None);
+    assert_eq!(next_prefill([Waiting].into_iter(), 32, 7), Some(PrefillChunk { session: 0, tokens: 7 }));
+}
+
+#[test]
+fn chunks_are_sized_by_the_measured_pace_so_that_streams_are_held_no_longer_than_the_stall_budget() {
+    let settings = EngineSettings { max_stall: Duration::from_millis(200), ..EngineSettings::default() };
+    let mut pace = PrefillPace::default();
+    pace.record(512, 100, Duration::from_secs(1));
+    let tokens = pace.chunk_tokens(&settings, true);
+    assert!((10..=20).contains(&tokens), "{tokens} tokens at 100 tokens/s within 200 ms");
+    pace.record(tokens, tokens, Duration::from_millis(tokens as u64));
+    assert!((100..=200).contains(&pace.chunk_tokens(&settings, true)), "a faster device reads more at once");
+}
+
+#[test]
+fn where_no_stream_runs_only_the_largest_chunk_bounds_prefill() {
+    let settings = EngineSettings { max_chunk: 300, ..EngineSettings::default() };
+    let mut pace = PrefillPace::default();
+    pace.record(512, 100, Duration::from_secs(1));
+    assert_eq!(pace.chunk_tokens(&settings, false), 300);
+}
+
+#[test]
+fn a_chunk_always_reads_something() {
+    let settings = EngineSettings { max_stall: Duration::ZERO, max_chunk: 0, ..EngineSettings::default() };
+    assert_eq!(PrefillPace::default().chunk_tokens(&settings, true), 1);
+}

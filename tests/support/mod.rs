@@ -1,0 +1,3 @@
+//! What several topics need: a backend that follows a script.
+
+pub mod scripted;

@@ -1,0 +1,220 @@
+//! A backend without a model: the next token is a function of prompt, seed and position, and a script says when a
+//! row fails, panics or takes its time. Everything it is asked to do is written down.
+
+use llmeval::engine::{Backend, BackendError, StepOutput};
+use llmeval::protocol::{Execution, MemoryFigures, SessionId, SessionRequest};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// What goes wrong with a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It gets no row.
+    OpenFails,
+    /// Its prompt can't be read.
+    PrefillFails,
+    /// Any launch that it takes part in fails, from its step on that gives this token (the first is 0).
+    LaunchFails(u32),
+    /// Any launch that it takes part in panics, from the step on that gives this token.
+    LaunchPanics(u32),
+    /// Any step that it takes part in can't be read, from the step on that gives this token.
+    ReadFails(u32),
+}
+
+/// How the backend behaves.
+#[derive(Clone)]
+pub struct Script {
+    /// The most tokens of a row.
+    pub context_length: u32,
+    /// How long a step takes.
+    pub step: Duration,
+    /// How long a chunk of prefill takes for each token.
+    pub prefill_token: Duration,
+    /// What goes wrong with which session.
+    pub troubles: Vec<(SessionId, Trouble)>,
+    /// Ids are below this.
+    pub vocabulary: u32,
+    /// Where given, launches wait while it is closed.
+    pub gate: Option<Gate>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            context_length: 8192,
+            step: Duration::ZERO,
+            prefill_token: Duration::ZERO,
+            troubles: Vec::new(),
+            vocabulary: 250,
+            gate: None,
+        }
+    }
+}
+
+/// One thing that the backend was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    Open(SessionId),
+    Prefill { session: SessionId, tokens: usize },
+    Launch { sessions: Vec<SessionId>, execution: Execution },
+    Read,
+}
+
+/// What a backend was asked to do so far; can be read while it works.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<Call>>>);
+
+impl Log {
+    pub fn calls(&self) -> Vec<Call> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn add(&self, call: Call) {
+        self.0.lock().unwrap().push(call);
+    }
+}
+
+/// Holds the engine's thread up until a test opens it.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut open = self.0.0.lock().unwrap();
+        while !*open {
+            open = self.0.1.wait(open).unwrap();
+        }
+    }
+}
+
+/// The backend. Made on the engine's thread; not Send, as a real one isn't.
+pub struct ScriptedBackend {
+    script: Script,
+    log: Log,
+    cache_limit: u64,
+    rows: u64,
+    not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl ScriptedBackend {
+    pub fn new(script: Script, log: Log) -> Self {
+        Self { script, log, cache_limit: 0, rows: 0, not_send: std::marker::PhantomData }
+    }
+
+    fn trouble(&self, session: SessionId) -> Option<Trouble> {
+        self.script.troubles.iter().find(|(troubled, _)| *troubled == session).map(|(_, trouble)| *trouble)
+    }
+}
+
+pub struct Row {
+    request: SessionRequest,
+    prefilled: usize,
+    given: u32,
+}
+
+pub struct Step {
+    outputs: Result<Vec<StepOutput>, BackendError>,
+}
+
+/// The token that comes at `position` of the answer to `request`: what a test expects of the backend.
+pub fn scripted_token(request: &SessionRequest, position: u32, vocabulary: u32) -> u32 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ request.sampling.seed();
+    for value in request.prompt.iter().copied().chain([position]) {
+        hash = (hash ^ u64::from(value)).wrapping_mul(0x0100_0000_01b3);
+    }
+    // Ids 0 and 1 are left for end of sequence.
+    2 + (hash >> 32) as u32 % (vocabulary - 2)
+}
+
+/// The whole answer.
+pub fn scripted_answer(request: &SessionRequest, vocabulary: u32) -> Vec<u32> {
+    (0..request.max_tokens).map(|position| scripted_token(request, position, vocabulary)).collect()
+}
+
+impl Backend for ScriptedBackend {
+    type Row = Row;
+    type Step = Step;
+
+    fn open(&mut self, request: &SessionRequest, _execution: Execution) -> Result<Row, BackendError> {
+        self.log.add(Call::Open(request.id));
+        if self.trouble(request.id) == Some(Trouble::OpenFails) {
+            return Err(BackendError(format!("no room for session {}", request.id)));
+        }
+        self.rows += 1;
+        Ok(Row { request: request.clone(), prefilled: 0, given: 0 })
+    }
+
+    fn prefilled(&self, row: &Row) -> usize {
+        row.prefilled
+    }
+
+    fn prefill(&mut self, row: &mut Row, limit: usize) -> Result<usize, BackendError> {
+        if self.trouble(row.request.id) == Some(Trouble::PrefillFails) {
+            return Err(BackendError(format!("the prompt of session {} can't be read", row.request.id)));
+        }
+        let tokens = limit.min(row.request.prompt.len() - 1 - row.prefilled);
+        thread::sleep(self.script.prefill_token * tokens as u32);
+        self.log.add(Call::Prefill { session: row.request.id, tokens });
+        row.prefilled += tokens;
+        Ok(tokens)
+    }
+
+    fn launch(&mut self, rows: &mut [&mut Row], execution: Execution) -> Result<Step, BackendError> {
+        if let Some(gate) = &self.script.gate {
+            gate.wait();
+        }
+        self.log.add(Call::Launch { sessions: rows.iter().map(|row| row.request.id).collect(), execution });
+        let mut read_fails = false;
+        for row in rows.iter() {
+            assert_eq!(row.prefilled, row.request.prompt.len() - 1, "a row decodes before its prompt is read");
+            match self.trouble(row.request.id) {
+                Some(Trouble::LaunchFails(at)) if row.given >= at => {
+                    return Err(BackendError(format!("session {} can't take a step", row.request.id)));
+                }
+                Some(Trouble::LaunchPanics(at)) if row.given >= at => panic!("scripted panic"),
+                Some(Trouble::ReadFails(at)) if row.given >= at => read_fails = true,
+                _ => {}
+            }
+        }
+        let outputs = rows.iter_mut().map(|row| {
+            let token = scripted_token(&row.request, row.given, self.script.vocabulary);
+            row.given += 1;
+            StepOutput { token, logits_hash: row.request.hash_logits.then_some(u64::from(token) << 8) }
+        });
+        let outputs = outputs.collect();
+        Ok(Step { outputs: if read_fails { Err(BackendError("the step got lost".into())) } else { Ok(outputs) } })
+    }
+
+    fn read(&mut self, step: Step) -> Result<Vec<StepOutput>, BackendError> {
+        self.log.add(Call::Read);
+        thread::sleep(self.script.step);
+        step.outputs
+    }
+
+    fn memory(&self) -> MemoryFigures {
+        MemoryFigures {
+            active: 1_000_000 + self.rows * 1000,
+            cache: self.cache_limit,
+            peak: 1_000_000 + self.rows * 1000,
+        }
+    }
+
+    fn reset_peak_memory(&mut self) {
+        self.rows = 0;
+    }
+
+    fn set_cache_limit(&mut self, bytes: u64) -> Result<(), BackendError> {
+        self.cache_limit = bytes;
+        Ok(())
+    }
+
+    fn context_length(&self) -> u32 {
+        self.script.context_length
+    }
+}
