@@ -25,6 +25,13 @@ fn request(id: u32, prompt_tokens: u32, max_tokens: u32) -> SessionRequest {
     }
 }
 
+/// A script whose steps take long enough that a stream without end outlasts a test.
+fn unhurried() -> Script {
+    Script { step: Duration::from_micros(200), ..Script::default() }
+}
+
+const WITHOUT_END: u32 = 1_000_000;
+
 /// What a session gave by its end.
 #[derive(Debug, PartialEq)]
 struct Outcome {
@@ -105,8 +112,8 @@ async fn a_step_is_launched_before_the_one_before_it_is_read() {
 #[tokio::test]
 async fn a_long_prompt_never_holds_a_running_stream_longer_than_one_chunk() {
     let settings = EngineSettings { max_chunk: 64, ..EngineSettings::default() };
-    let (engine, log) = start(Script::default(), settings).await;
-    let mut running = engine.submit(request(0, 4, 500), Execution::Batched).unwrap();
+    let (engine, log) = start(unhurried(), settings).await;
+    let mut running = engine.submit(request(0, 4, WITHOUT_END), Execution::Batched).unwrap();
     running.next().await;
     let joiner = engine.submit(request(1, 4000, 5), Execution::Batched).unwrap();
     assert_eq!(outcome(joiner).await, whole_answer(&request(1, 4000, 5)));
@@ -253,10 +260,10 @@ async fn a_panic_in_a_step_ends_its_sessions_in_words_and_the_engine_goes_on() {
 
 #[tokio::test]
 async fn dropping_a_stream_cancels_in_the_queue_in_prefill_and_in_decode() {
-    let script = Script { prefill_token: Duration::from_millis(1), ..Script::default() };
+    let script = Script { prefill_token: Duration::from_millis(1), ..unhurried() };
     let settings = EngineSettings { max_running: 2, max_chunk: 8, ..EngineSettings::default() };
     let (engine, log) = start(script, settings).await;
-    let mut decoding = engine.submit(request(0, 3, 100_000), Execution::Batched).unwrap();
+    let mut decoding = engine.submit(request(0, 3, WITHOUT_END), Execution::Batched).unwrap();
     while !matches!(decoding.next().await, Some(EngineEvent::Token { .. })) {}
     let mut prefilling = engine.submit(request(1, 4000, 100), Execution::Batched).unwrap();
     while !matches!(prefilling.next().await, Some(EngineEvent::Prefilled { .. })) {}
@@ -282,7 +289,7 @@ async fn dropping_a_stream_cancels_in_the_queue_in_prefill_and_in_decode() {
 
 #[tokio::test]
 async fn a_closed_stream_still_gives_the_tokens_that_came_before() {
-    let (engine, _) = start(Script::default(), EngineSettings::default()).await;
+    let (engine, _) = start(unhurried(), EngineSettings::default()).await;
     let mut stream = engine.submit(request(0, 3, 50), Execution::Batched).unwrap();
     while !matches!(stream.next().await, Some(EngineEvent::Token { .. })) {}
     stream.close();
@@ -339,8 +346,8 @@ async fn a_failed_load_is_reported_and_so_is_a_panic_in_it() {
 
 #[tokio::test]
 async fn shutdown_ends_every_session_as_cancelled_and_refuses_new_ones() {
-    let (engine, _) = start(Script::default(), EngineSettings::default()).await;
-    let mut running = engine.submit(request(0, 3, 1_000_000), Execution::Batched).unwrap();
+    let (engine, _) = start(unhurried(), EngineSettings::default()).await;
+    let mut running = engine.submit(request(0, 3, WITHOUT_END), Execution::Batched).unwrap();
     running.next().await;
     engine.shutdown().await;
     assert_eq!(outcome(running).await.reason, Some(FinishReason::Cancelled));

@@ -42,7 +42,7 @@ pub struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
-            context_length: 8192,
+            context_length: 1 << 30,
             step: Duration::ZERO,
             prefill_token: Duration::ZERO,
             troubles: Vec::new(),
