@@ -1,1 +1,18 @@
-//! session
+//! A session's life, in tokio tasks: prompt to ids, ids to text, the parallel run, its results.
+
+mod chat;
+mod clock;
+mod follow;
+mod loaded;
+mod parallel;
+mod prepare;
+mod record;
+mod reporter;
+mod stop;
+
+pub use chat::{ChatGeneration, ChatRequest};
+pub use loaded::{LoadError, LoadedModel};
+pub use parallel::ParallelRun;
+pub use prepare::Input;
+pub use reporter::Wake;
+pub use stop::StopHandle;
