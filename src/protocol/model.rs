@@ -90,6 +90,10 @@ pub enum LoadProgress {
     Downloading {
         /// The file that is coming now.
         file: String,
+        /// Bytes of it that are here so far.
+        file_done_bytes: u64,
+        /// Bytes of it in all.
+        file_total_bytes: u64,
         /// Bytes here so far, all files together.
         done_bytes: u64,
         /// Bytes of all files together, where the hub said so.
@@ -98,9 +102,25 @@ pub enum LoadProgress {
         done_files: usize,
         /// Files in all.
         total_files: usize,
+        /// Speed of the last seconds; none before it is known.
+        bytes_per_second: Option<f64>,
     },
     /// Files are read and weights evaluated.
     Loading,
+}
+
+impl LoadProgress {
+    /// Seconds until all files are here at the present speed.
+    pub fn seconds_left(&self) -> Option<f64> {
+        match self {
+            Self::Downloading { done_bytes, total_bytes: Some(total), bytes_per_second: Some(speed), .. }
+                if *speed > 0.0 =>
+            {
+                Some(total.saturating_sub(*done_bytes) as f64 / speed)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A model in figures, as the load of its weights found them.

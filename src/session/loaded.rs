@@ -37,7 +37,7 @@ impl LoadedModel {
     pub async fn load<B, E>(
         source: ModelSource,
         settings: EngineSettings,
-        progress: impl Fn(LoadProgress),
+        progress: impl Fn(LoadProgress) + Send + Sync,
         loader: impl FnOnce(&ModelFiles) -> Result<(B, ModelFacts), E> + Send + 'static,
     ) -> Result<Self, LoadError>
     where

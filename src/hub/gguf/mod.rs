@@ -64,7 +64,20 @@ impl Gguf {
         self.find(key, read)?.ok_or_else(|| self.unsupported(format!("its metadata lacks {key}")))
     }
 
-    /// Refuses a file that holds tensors which MLX doesn't load as they are, naming one and its type.
+    /// Refuses a file that MLX can't load as it is: one that holds other tensors, naming one and its type, and one that
+    /// can't be written, since MLX opens it for writing although it only reads.
+    pub fn check_loadable(&self) -> Result<(), HubError> {
+        self.check_tensor_types()?;
+        match File::options().append(true).open(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Err(self
+                    .unsupported("MLX reads only GGUF files that may be written: change the file's permissions".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses tensors of types that MLX doesn't load as they are.
     pub fn check_tensor_types(&self) -> Result<(), HubError> {
         match self.tensors.iter().find(|(_, tensor)| !tensor.kind.is_native()) {
             None => Ok(()),
