@@ -31,6 +31,12 @@ pub trait Backend {
     /// Waits for a step. One output a row, in the order of its launch.
     fn read(&mut self, step: Self::Step) -> Result<Vec<StepOutput>, BackendError>;
 
+    /// Whether a step is worth launching before the last one was read. Where not, a step is read as soon as it is
+    /// launched.
+    fn looks_ahead(&self) -> bool {
+        true
+    }
+
     /// MLX's own memory figures.
     fn memory(&self) -> MemoryFigures;
 

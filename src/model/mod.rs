@@ -1,1 +1,32 @@
-//! model
+//! Models on MLX: the only folder that knows mlx_rs. From files to weights, layers, KV caches, sampling and the
+//! engine's backend.
+
+mod architecture;
+mod attention;
+mod backend;
+mod config;
+mod decoder;
+mod device;
+mod error;
+mod gguf;
+mod kv;
+mod linear;
+mod llama;
+mod load;
+mod mistral;
+mod mlp;
+mod norm;
+mod quantization;
+mod qwen2;
+mod qwen3;
+mod rope;
+mod row;
+mod sampler;
+mod weights;
+
+pub use architecture::supported as supported_architectures;
+pub use backend::{MlxBackend, MlxStep};
+pub use device::ComputeDevice;
+pub use error::ModelError;
+pub use load::ModelFacts;
+pub use row::Row;

@@ -1,0 +1,110 @@
+//! A decoder-only transformer: embedding, layers, norm, output matrix. Architectures differ in their layers.
+
+use super::attention::{Attention, Step};
+use super::kv::KvShape;
+use super::linear::Weight;
+use super::mlp::{Mlp, scalar};
+use super::norm::RmsNorm;
+use mlx_rs::Array;
+use mlx_rs::error::Result;
+use mlx_rs::ops::tanh;
+use std::fmt::Debug;
+
+/// One decoder layer. Fields are named as in the checkpoint.
+pub trait Layer: Debug {
+    /// hidden [B, L, hidden] → [B, L, hidden]; `index` is the layer's number.
+    fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_>) -> Result<Array>;
+
+    /// The matrices, in the order of their use.
+    fn weights(&self) -> Vec<&Weight>;
+
+    /// The arrays to evaluate.
+    fn arrays(&self) -> Vec<&Array>;
+}
+
+/// A model's weights, shared by all sessions. It never changes once loaded.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Token embedding [vocab, hidden].
+    pub embed_tokens: Weight,
+    /// Factor of the embedding, where the architecture has one.
+    pub embedding_scale: Option<f32>,
+    /// The layers.
+    pub layers: Vec<Box<dyn Layer>>,
+    /// The norm before the output matrix.
+    pub norm: RmsNorm,
+    /// Output matrix [vocab, hidden]; none where the embedding serves.
+    pub lm_head: Option<Weight>,
+    /// Factor of the logits, where the architecture has one.
+    pub logits_scale: Option<f32>,
+    /// Logits are squeezed into ± this, where the architecture says so.
+    pub logits_softcap: Option<f32>,
+    /// What one session's KV cache looks like.
+    pub kv_shape: KvShape,
+}
+
+impl Decoder {
+    /// token ids [B, L] → hidden states [B, L, hidden] after the last layer, not normed.
+    pub fn hidden(&self, tokens: &Array, step: &mut Step<'_>) -> Result<Array> {
+        let mut hidden = self.embed_tokens.rows(tokens)?;
+        if let Some(scale) = self.embedding_scale {
+            hidden = hidden.multiply(scalar(scale, &hidden)?)?;
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            hidden = layer.forward(index, &hidden, step)?;
+        }
+        Ok(hidden)
+    }
+
+    /// hidden [.., hidden] → logits [.., vocab].
+    pub fn logits(&self, hidden: &Array) -> Result<Array> {
+        let mut logits = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).product(&self.norm.forward(hidden)?)?;
+        if let Some(scale) = self.logits_scale {
+            logits = logits.multiply(scalar(scale, &logits)?)?;
+        }
+        if let Some(cap) = self.logits_softcap {
+            let cap = scalar(cap, &logits)?;
+            logits = tanh(logits.divide(&cap)?)?.multiply(cap)?;
+        }
+        Ok(logits)
+    }
+
+    /// All arrays to evaluate before the first session.
+    pub fn arrays(&self) -> Vec<&Array> {
+        let mut arrays = self.embed_tokens.arrays();
+        arrays.extend(self.layers.iter().flat_map(|layer| layer.arrays()));
+        arrays.push(self.norm.array());
+        arrays.extend(self.lm_head.iter().flat_map(Weight::arrays));
+        arrays
+    }
+}
+
+/// The usual layer: x + attention(norm(x)), then x + mlp(norm(x)).
+#[derive(Debug)]
+pub struct PreNormLayer {
+    /// Before the attention.
+    pub input_layernorm: RmsNorm,
+    /// The attention.
+    pub self_attn: Attention,
+    /// Before the MLP.
+    pub post_attention_layernorm: RmsNorm,
+    /// The MLP.
+    pub mlp: Mlp,
+}
+
+impl Layer for PreNormLayer {
+    fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_>) -> Result<Array> {
+        let attended = self.self_attn.forward(index, &self.input_layernorm.forward(hidden)?, step)?;
+        let hidden = hidden.add(attended)?;
+        hidden.add(self.mlp.forward(&self.post_attention_layernorm.forward(&hidden)?)?)
+    }
+
+    fn weights(&self) -> Vec<&Weight> {
+        self.self_attn.weights().into_iter().chain(self.mlp.weights()).collect()
+    }
+
+    fn arrays(&self) -> Vec<&Array> {
+        let norms = [self.input_layernorm.array(), self.post_attention_layernorm.array()];
+        self.self_attn.arrays().into_iter().chain(self.mlp.arrays()).chain(norms).collect()
+    }
+}

@@ -1,0 +1,39 @@
+//! Which MLX device computes, and why.
+
+use super::weights::Compute;
+use crate::protocol::DeviceKind;
+use mlx_rs::{Device, DeviceType};
+
+/// The device that MLX computes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComputeDevice {
+    /// CPU or GPU.
+    pub kind: DeviceKind,
+    /// Why it was chosen, in words for a person.
+    pub reason: String,
+}
+
+impl ComputeDevice {
+    /// MLX's default device: a GPU where this build of MLX has one that works, else the CPU.
+    pub fn detect() -> Self {
+        let is_gpu = Device::try_default().and_then(|device| device.get_type()).is_ok_and(|kind| kind == DeviceType::Gpu);
+        let (kind, reason) = match (is_gpu, cfg!(target_os = "macos")) {
+            (true, true) => (DeviceKind::Gpu, "MLX found a Metal device"),
+            (true, false) => (DeviceKind::Gpu, "MLX found a CUDA device"),
+            (false, true) => (DeviceKind::Cpu, "MLX found no Metal device"),
+            (false, false) => (
+                DeviceKind::Cpu,
+                "this build of MLX has no GPU backend; weights are unpacked to f32, in which a CPU computes fastest",
+            ),
+        };
+        Self { kind, reason: reason.into() }
+    }
+
+    /// How weights are kept on it.
+    pub(super) fn compute(&self) -> Compute {
+        match self.kind {
+            DeviceKind::Cpu => Compute::DenseF32,
+            DeviceKind::Gpu => Compute::AsStored,
+        }
+    }
+}

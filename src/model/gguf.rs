@@ -1,0 +1,120 @@
+//! A GGUF in the terms of config.json and of the mlx-community checkpoints.
+
+use super::ModelError;
+use super::config::{Fields, RopeScaling, unsupported};
+use crate::hub::gguf::Gguf;
+use mlx_rs::io::GgufFile;
+use mlx_rs::{Array, Dtype};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+
+/// MLX unpacks every quantised GGUF type into groups of this size.
+pub const GROUP_SIZE: i32 = 32;
+
+/// Names of a layer's modules: GGUF's, then the checkpoint's.
+const LAYER_MODULES: &[(&str, &str)] = &[
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("attn_q_norm", "self_attn.q_norm"),
+    ("attn_k_norm", "self_attn.k_norm"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+];
+
+/// The metadata as config.json would say it.
+pub fn config(gguf: &Gguf) -> Result<Fields, ModelError> {
+    let architecture = gguf.text("general.architecture")?;
+    // llama.cpp's converter interleaves the rotated pairs of llama's queries and keys, and of no other's.
+    let traditional = match architecture {
+        "llama" => true,
+        "qwen2" | "qwen3" => false,
+        other => return Err(unsupported("general.architecture", other, "llama, qwen2, qwen3")),
+    };
+    let mut object = Map::new();
+    object.insert("model_type".into(), json!(architecture));
+    object.insert("rope_traditional".into(), json!(traditional));
+    object.insert("tie_word_embeddings".into(), json!(!gguf.tensors().contains_key("output.weight")));
+    let vocabulary = gguf.texts("tokenizer.ggml.tokens")?.len();
+    object.insert("vocab_size".into(), json!(vocabulary));
+    let has_bias = |name: &str| gguf.tensors().contains_key(&format!("blk.0.{name}.bias"));
+    object.insert("attention_bias".into(), json!(has_bias("attn_q")));
+    object.insert("mlp_bias".into(), json!(has_bias("ffn_up")));
+    for (key, field) in [
+        ("embedding_length", "hidden_size"),
+        ("block_count", "num_hidden_layers"),
+        ("feed_forward_length", "intermediate_size"),
+        ("attention.head_count", "num_attention_heads"),
+        ("attention.head_count_kv", "num_key_value_heads"),
+        ("attention.key_length", "head_dim"),
+        ("context_length", "max_position_embeddings"),
+        ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+        ("rope.freq_base", "rope_theta"),
+    ] {
+        if let Some(value) = gguf.get(&format!("{architecture}.{key}")) {
+            let number = value.as_unsigned().map(Value::from).or_else(|| value.as_float().map(Value::from));
+            let wrong = || ModelError::Config {
+                file: gguf.path().to_owned(),
+                problem: format!("{architecture}.{key} is not a number"),
+            };
+            object.insert(field.into(), number.ok_or_else(wrong)?);
+        }
+    }
+    if let Some(kind) = gguf.get(&format!("{architecture}.rope.scaling.type")).and_then(|value| value.as_text()) {
+        let factor = gguf.get(&format!("{architecture}.rope.scaling.factor")).and_then(|value| value.as_float());
+        match kind {
+            "none" => {}
+            "linear" => {
+                object.insert("rope_scaling".into(), json!({ "rope_type": "linear", "factor": factor.unwrap_or(1.0) }));
+            }
+            other => return Err(unsupported(&format!("{architecture}.rope.scaling.type"), other, "none, linear")),
+        }
+    }
+    Ok(Fields::new(gguf.path(), Value::Object(object)))
+}
+
+/// The tensors under their checkpoint names, and the scaling of the rotary embedding where the file carries it.
+pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScaling>), ModelError> {
+    let file = GgufFile::load(gguf.path()).map_err(|_| ModelError::Config {
+        file: gguf.path().to_owned(),
+        problem: "MLX can't read it; it may have changed since it was checked".into(),
+    })?;
+    let keys = file.array_keys().map_err(|error| device_error(&error))?;
+    let mut tensors = HashMap::with_capacity(keys.len());
+    let mut scaling = None;
+    for key in keys {
+        let Some(array) = file.get_array(&key).map_err(|error| device_error(&error))? else { continue };
+        if key == "rope_freqs.weight" {
+            let factors = array.as_dtype(Dtype::Float32)?;
+            let factors = factors.to_vec_exact::<f32>().map_err(|error| device_error(&error))?;
+            scaling = Some(RopeScaling::Factors(factors));
+        } else {
+            tensors.insert(checkpoint_name(&key).unwrap_or(key), array);
+        }
+    }
+    Ok((tensors, scaling))
+}
+
+fn device_error(error: &dyn std::error::Error) -> ModelError {
+    ModelError::Device(crate::engine::BackendError(format!("MLX could not read a tensor: {error}")))
+}
+
+/// "blk.3.attn_q.scales" → "model.layers.3.self_attn.q_proj.scales".
+fn checkpoint_name(name: &str) -> Option<String> {
+    let (module, part) = name.rsplit_once('.')?;
+    let module = match module {
+        "token_embd" => "model.embed_tokens".to_owned(),
+        "output_norm" => "model.norm".to_owned(),
+        "output" => "lm_head".to_owned(),
+        layer => {
+            let (index, module) = layer.strip_prefix("blk.")?.split_once('.')?;
+            let (_, checkpoint) = LAYER_MODULES.iter().find(|(gguf, _)| *gguf == module)?;
+            format!("model.layers.{index}.{checkpoint}")
+        }
+    };
+    Some(format!("{module}.{part}"))
+}

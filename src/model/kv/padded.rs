@@ -1,0 +1,259 @@
+//! Many sessions in one cache, padded on the left, so that a decode step writes and attends all of them at once.
+//!
+//! Every session has a slot. All sessions write their next token at the same place, `end`; a session of n tokens holds
+//! the places from `end − n` on, and a mask hides what lies before. A slot whose session left is reused by the next
+//! that joins; when half of the slots are empty, the cache is packed.
+
+use super::{Attend, AttentionSettings, GROWTH, KvCache, KvShape, LayerKv, empty_like, rounded_up};
+use mlx_rs::Array;
+use mlx_rs::error::Result;
+use mlx_rs::fast::{ScaledDotProductAttentionMask, scaled_dot_product_attention};
+use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
+use mlx_rs::ops::{arange, concatenate};
+use std::cell::Cell;
+use std::rc::{Rc, Weak};
+
+/// A session's place in the padded cache; dropping the last clone frees it.
+#[derive(Clone, Debug)]
+pub struct Slot(Rc<Cell<usize>>);
+
+impl Slot {
+    fn index(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// The shared cache.
+#[derive(Debug)]
+pub struct PaddedKvCache {
+    shape: KvShape,
+    /// [rooms, kv_heads, capacity, head_dim] each; empty before the first session joined.
+    layers: Vec<LayerKv>,
+    slots: Vec<SlotState>,
+    end: i32,
+}
+
+#[derive(Debug)]
+struct SlotState {
+    /// The first place that holds a token of the session.
+    start: i32,
+    session: Weak<Cell<usize>>,
+}
+
+impl SlotState {
+    fn is_live(&self) -> bool {
+        self.session.strong_count() > 0
+    }
+}
+
+impl PaddedKvCache {
+    /// A cache without sessions.
+    pub fn new(shape: KvShape) -> Self {
+        Self { shape, layers: Vec::new(), slots: Vec::new(), end: 0 }
+    }
+
+    /// Moves a session's cache in.
+    pub fn join(&mut self, cache: &KvCache) -> Result<Slot> {
+        let length = cache.length();
+        self.drop_trailing();
+        if self.slots.is_empty() {
+            self.layers = self.shape.empty_layers(1, rounded_up(length + 1))?;
+            self.end = length;
+        }
+        if length > self.end {
+            self.shift_right(length - self.end)?;
+        }
+        let slot = self.free_slot()?;
+        let (row, start) = (slot as i32, self.end - length);
+        for (layer, (keys, values)) in self.layers.iter_mut().zip(cache.layers()?) {
+            layer.keys.try_index_mut((row..row + 1, .., start..self.end, ..), keys)?;
+            layer.values.try_index_mut((row..row + 1, .., start..self.end, ..), values)?;
+        }
+        let session = Rc::new(Cell::new(slot));
+        let state = SlotState { start, session: Rc::downgrade(&session) };
+        match self.slots.get_mut(slot) {
+            Some(free) => *free = state,
+            None => self.slots.push(state),
+        }
+        Ok(Slot(session))
+    }
+
+    /// A copy of a session's tokens as a cache of its own.
+    pub fn extract(&self, slot: &Slot) -> Result<KvCache> {
+        let row = slot.index() as i32;
+        let start = self.slots[slot.index()].start;
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let keys = layer.keys.try_index((row..row + 1, .., start..self.end, ..))?;
+            let values = layer.values.try_index((row..row + 1, .., start..self.end, ..))?;
+            layers.push((keys.contiguous()?, values.contiguous()?));
+        }
+        Ok(KvCache::from_layers(layers, self.end - start))
+    }
+
+    /// Begins a step of the sessions in `slots`, one token each, in this order.
+    pub fn step(&mut self, slots: &[Slot]) -> Result<PaddedStep<'_>> {
+        self.drop_trailing();
+        if slots.len() * 2 <= self.slots.len() {
+            self.pack()?;
+        }
+        if self.layers.first().is_some_and(|layer| layer.capacity() == self.end) {
+            self.grow()?;
+        }
+        let used = self.slots.len();
+        let in_order = slots.len() == used && slots.iter().enumerate().all(|(row, slot)| slot.index() == row);
+        let spread = if in_order { None } else { Some(Spread::new(slots, used)) };
+        let mut starts = vec![self.end; used];
+        for slot in slots {
+            starts[slot.index()] = self.slots[slot.index()].start;
+        }
+        let first = starts.iter().copied().min().unwrap_or(self.end);
+        let mask = if starts.iter().all(|start| *start == first) {
+            None
+        } else {
+            let places = arange::<i32, i32>(first, self.end + 1, None)?;
+            Some(places.ge(Array::from_slice(&starts, &[used as i32, 1, 1, 1]))?)
+        };
+        Ok(PaddedStep { cache: self, spread, first, mask })
+    }
+
+    fn drop_trailing(&mut self) {
+        while self.slots.last().is_some_and(|slot| !slot.is_live()) {
+            self.slots.pop();
+        }
+    }
+
+    /// A slot without a session; makes room in doublings, so that n joins copy the cache log n times.
+    fn free_slot(&mut self) -> Result<usize> {
+        if let Some(free) = self.slots.iter().position(|slot| !slot.is_live()) {
+            return Ok(free);
+        }
+        let rooms = self.layers.first().map_or(0, |layer| layer.keys.dim(0));
+        if self.slots.len() as i32 == rooms {
+            for layer in &mut self.layers {
+                layer.keys = concatenate(&[&layer.keys, &empty_like(&layer.keys, 0, rooms)?], 0)?;
+                layer.values = concatenate(&[&layer.values, &empty_like(&layer.values, 0, rooms)?], 0)?;
+            }
+        }
+        Ok(self.slots.len())
+    }
+
+    /// Makes room on the left for a session that is longer than all others.
+    fn shift_right(&mut self, places: i32) -> Result<()> {
+        for layer in &mut self.layers {
+            layer.keys = concatenate(&[&empty_like(&layer.keys, 2, places)?, &layer.keys], 2)?;
+            layer.values = concatenate(&[&empty_like(&layer.values, 2, places)?, &layer.values], 2)?;
+        }
+        for slot in &mut self.slots {
+            slot.start += places;
+        }
+        self.end += places;
+        Ok(())
+    }
+
+    /// Adds places at the end and drops those on the left that no session uses any more.
+    fn grow(&mut self) -> Result<()> {
+        let unused = self.slots.iter().filter(|slot| slot.is_live()).map(|slot| slot.start).min().unwrap_or(0);
+        for layer in &mut self.layers {
+            let (keys, values) = layer.tokens(unused, self.end)?;
+            *layer = LayerKv { keys, values };
+            layer.extend(GROWTH)?;
+        }
+        for slot in &mut self.slots {
+            slot.start -= unused.min(slot.start);
+        }
+        self.end -= unused;
+        Ok(())
+    }
+
+    /// Moves the live sessions together.
+    fn pack(&mut self) -> Result<()> {
+        let live: Vec<i32> = (0..).zip(&self.slots).filter(|(_, slot)| slot.is_live()).map(|(index, _)| index).collect();
+        let rows = Array::from_slice(&live, &[live.len() as i32]);
+        for layer in &mut self.layers {
+            layer.keys = layer.keys.take_axis(&rows, 0)?;
+            layer.values = layer.values.take_axis(&rows, 0)?;
+        }
+        self.slots.retain(SlotState::is_live);
+        for (index, slot) in self.slots.iter().enumerate() {
+            if let Some(session) = slot.session.upgrade() {
+                session.set(index);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which row of a step stands in which slot, where they aren't the same.
+#[derive(Debug)]
+struct Spread {
+    /// For each slot the row whose token is written there; slots without a session get row 0's, which nobody sees.
+    row_of_slot: Array,
+    slot_of_row: Array,
+}
+
+impl Spread {
+    fn new(slots: &[Slot], used: usize) -> Self {
+        let mut row_of_slot = vec![0_i32; used];
+        for (row, slot) in (0..).zip(slots) {
+            row_of_slot[slot.index()] = row;
+        }
+        let slot_of_row: Vec<i32> = slots.iter().map(|slot| slot.index() as i32).collect();
+        Self {
+            row_of_slot: Array::from_slice(&row_of_slot, &[used as i32]),
+            slot_of_row: Array::from_slice(&slot_of_row, &[slots.len() as i32]),
+        }
+    }
+}
+
+/// One decode step over the padded cache.
+#[derive(Debug)]
+pub struct PaddedStep<'a> {
+    cache: &'a mut PaddedKvCache,
+    spread: Option<Spread>,
+    first: i32,
+    /// Which places each slot sees: bool [slots, 1, 1, places]; none where all see all.
+    mask: Option<Array>,
+}
+
+impl PaddedStep<'_> {
+    /// Counts the token that all layers have taken.
+    pub fn finish(self) {
+        self.cache.end += 1;
+    }
+}
+
+impl Attend for PaddedStep<'_> {
+    fn attend(
+        &mut self,
+        layer: usize,
+        queries: &Array,
+        keys: &Array,
+        values: &Array,
+        settings: AttentionSettings,
+    ) -> Result<Array> {
+        let into_slots = |array: &Array| match &self.spread {
+            Some(spread) => array.take_axis(&spread.row_of_slot, 0),
+            None => Ok(array.clone()),
+        };
+        let used = self.cache.slots.len() as i32;
+        let end = self.cache.end;
+        let held = &mut self.cache.layers[layer];
+        held.keys.try_index_mut((0..used, .., end..end + 1, ..), &into_slots(keys)?)?;
+        held.values.try_index_mut((0..used, .., end..end + 1, ..), &into_slots(values)?)?;
+        let first = settings.window.map_or(self.first, |window| self.first.max(end + 1 - window));
+        let all_keys = held.keys.try_index((0..used, .., first..end + 1, ..))?;
+        let all_values = held.values.try_index((0..used, .., first..end + 1, ..))?;
+        let mask = match &self.mask {
+            Some(mask) if first > self.first => Some(mask.try_index((.., .., .., first - self.first..))?),
+            mask => mask.clone(),
+        };
+        let mask = mask.as_ref().map(ScaledDotProductAttentionMask::Array);
+        let output =
+            scaled_dot_product_attention(into_slots(queries)?, all_keys, all_values, settings.scale, mask, None)?;
+        match &self.spread {
+            Some(spread) => output.take_axis(&spread.slot_of_row, 0),
+            None => Ok(output),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Matrix products with a checkpoint's weights, dense or quantised, and several of them fused into one.
+
+use super::quantization::Quantization;
+use mlx_rs::error::Result;
+use mlx_rs::ops::{addmm, concatenate, dequantize, quantized_matmul};
+use mlx_rs::{Array, Dtype};
+
+/// `x Wᵀ + b`. Shapes: weight [out, in] as in the checkpoint, x [.., in], result [.., out].
+#[derive(Debug)]
+pub struct Linear {
+    weight: Weight,
+    bias: Option<Array>,
+}
+
+/// A weight matrix [out, in] as the checkpoint or the device wants it.
+#[derive(Debug)]
+pub enum Weight {
+    /// Kept as the transposed view [in, out] that the product takes.
+    Dense { transposed: Array },
+    /// Packed by MLX.
+    Quantized { packed: Array, scales: Array, biases: Array, quantization: Quantization },
+}
+
+impl Weight {
+    /// A dense weight [out, in].
+    pub fn dense(weight: &Array) -> Self {
+        Self::Dense { transposed: weight.t() }
+    }
+
+    /// Unpacks to `dtype`.
+    pub fn dequantized(self, dtype: Dtype) -> Result<Self> {
+        match self {
+            Self::Dense { transposed } => Ok(Self::Dense { transposed: transposed.as_dtype(dtype)? }),
+            Self::Quantized { packed, scales, biases, quantization } => {
+                let weight = dequantize(
+                    &packed,
+                    scales.as_dtype(dtype)?,
+                    &biases.as_dtype(dtype)?,
+                    quantization.group_size,
+                    quantization.bits,
+                )?;
+                Ok(Self::dense(&weight.as_dtype(dtype)?))
+            }
+        }
+    }
+
+    /// `x Wᵀ`.
+    pub fn product(&self, x: &Array) -> Result<Array> {
+        match self {
+            Self::Dense { transposed } => x.matmul(transposed),
+            Self::Quantized { packed, scales, biases, quantization } => {
+                quantized_matmul(x, packed, scales, biases, true, quantization.group_size, quantization.bits)
+            }
+        }
+    }
+
+    /// Rows `ids` [..] of W, unpacked: [.., in].
+    pub fn rows(&self, ids: &Array) -> Result<Array> {
+        match self {
+            Self::Dense { transposed } => transposed.t().take_axis(ids, 0),
+            Self::Quantized { packed, scales, biases, quantization } => dequantize(
+                packed.take_axis(ids, 0)?,
+                scales.take_axis(ids, 0)?,
+                &biases.take_axis(ids, 0)?,
+                quantization.group_size,
+                quantization.bits,
+            ),
+        }
+    }
+
+    /// How many outputs the product has.
+    pub fn outputs(&self) -> i32 {
+        match self {
+            Self::Dense { transposed } => transposed.dim(-1),
+            Self::Quantized { packed, .. } => packed.dim(0),
+        }
+    }
+
+    /// How many inputs the product has.
+    pub fn inputs(&self) -> i32 {
+        match self {
+            Self::Dense { transposed } => transposed.dim(0),
+            Self::Quantized { packed, quantization, .. } => packed.dim(-1) * 32 / quantization.bits,
+        }
+    }
+
+    /// The arrays to evaluate.
+    pub fn arrays(&self) -> Vec<&Array> {
+        match self {
+            Self::Dense { transposed } => vec![transposed],
+            Self::Quantized { packed, scales, biases, .. } => vec![packed, scales, biases],
+        }
+    }
+
+    /// One matrix with the outputs of all, where they are packed alike.
+    fn stacked(weights: &[&Self]) -> Result<Option<Self>> {
+        match weights {
+            [Self::Dense { transposed: first }, ..] => {
+                let mut parts = Vec::with_capacity(weights.len());
+                for weight in weights {
+                    match weight {
+                        Self::Dense { transposed } if transposed.dtype() == first.dtype() => parts.push(transposed.t()),
+                        _ => return Ok(None),
+                    }
+                }
+                Ok(Some(Self::dense(&concatenate(&parts, 0)?)))
+            }
+            [Self::Quantized { quantization: first, .. }, ..] => {
+                let (mut packed_parts, mut scale_parts, mut bias_parts) = (Vec::new(), Vec::new(), Vec::new());
+                for weight in weights {
+                    match weight {
+                        Self::Quantized { packed, scales, biases, quantization } if quantization == first => {
+                            packed_parts.push(packed);
+                            scale_parts.push(scales);
+                            bias_parts.push(biases);
+                        }
+                        _ => return Ok(None),
+                    }
+                }
+                Ok(Some(Self::Quantized {
+                    packed: concatenate(&packed_parts, 0)?,
+                    scales: concatenate(&scale_parts, 0)?,
+                    biases: concatenate(&bias_parts, 0)?,
+                    quantization: *first,
+                }))
+            }
+            [] => Ok(None),
+        }
+    }
+}
+
+impl Linear {
+    /// `bias` has shape [out].
+    pub fn new(weight: Weight, bias: Option<Array>) -> Self {
+        Self { weight, bias }
+    }
+
+    /// x [.., in] → [.., out].
+    pub fn forward(&self, x: &Array) -> Result<Array> {
+        match (&self.weight, &self.bias) {
+            (Weight::Dense { transposed }, Some(bias)) => addmm(bias, x, transposed, None, None),
+            (weight, None) => weight.product(x),
+            (weight, Some(bias)) => weight.product(x)?.add(bias),
+        }
+    }
+
+    /// The matrix.
+    pub fn weight(&self) -> &Weight {
+        &self.weight
+    }
+
+    /// The arrays to evaluate.
+    pub fn arrays(&self) -> Vec<&Array> {
+        self.weight.arrays().into_iter().chain(&self.bias).collect()
+    }
+}
+
+/// Several projections of the same input, done as one product where their weights are packed alike.
+#[derive(Debug)]
+pub enum Projections {
+    /// One product; `ends` are the outputs' boundaries, the last one left out.
+    Fused { linear: Linear, ends: Vec<i32> },
+    /// One product each.
+    Separate(Vec<Linear>),
+}
+
+impl Projections {
+    /// Fuses what can be fused.
+    pub fn new(linears: Vec<Linear>) -> Result<Self> {
+        let weights: Vec<&Weight> = linears.iter().map(Linear::weight).collect();
+        let biases: Vec<&Array> = linears.iter().filter_map(|linear| linear.bias.as_ref()).collect();
+        let all_or_none = biases.is_empty() || biases.len() == linears.len();
+        match Weight::stacked(&weights)? {
+            Some(weight) if all_or_none => {
+                let bias = if biases.is_empty() { None } else { Some(concatenate(&biases, 0)?) };
+                let mut ends: Vec<i32> = weights
+                    .iter()
+                    .scan(0, |end, weight| {
+                        *end += weight.outputs();
+                        Some(*end)
+                    })
+                    .collect();
+                ends.pop();
+                Ok(Self::Fused { linear: Linear::new(weight, bias), ends })
+            }
+            _ => Ok(Self::Separate(linears)),
+        }
+    }
+
+    /// x [.., in] → one [.., out] for each projection.
+    pub fn forward(&self, x: &Array) -> Result<Vec<Array>> {
+        match self {
+            Self::Fused { linear, ends } => linear.forward(x)?.split_axis(ends, -1),
+            Self::Separate(linears) => linears.iter().map(|linear| linear.forward(x)).collect(),
+        }
+    }
+
+    /// The matrices.
+    pub fn weights(&self) -> Vec<&Weight> {
+        match self {
+            Self::Fused { linear, .. } => vec![linear.weight()],
+            Self::Separate(linears) => linears.iter().map(Linear::weight).collect(),
+        }
+    }
+
+    /// The arrays to evaluate.
+    pub fn arrays(&self) -> Vec<&Array> {
+        match self {
+            Self::Fused { linear, .. } => linear.arrays(),
+            Self::Separate(linears) => linears.iter().flat_map(Linear::arrays).collect(),
+        }
+    }
+}

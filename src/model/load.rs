@@ -1,0 +1,100 @@
+//! From files to a model whose weights are evaluated in full.
+
+use super::config::{Config, Fields};
+use super::decoder::Decoder;
+use super::device::ComputeDevice;
+use super::weights::Weights;
+use super::{ModelError, architecture, gguf};
+use crate::hub::{self, FolderFiles, ModelFiles, gguf::Gguf, safetensors::read_tensor_index};
+use crate::protocol::DeviceKind;
+use mlx_rs::Array;
+use mlx_rs::transforms::eval;
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+/// A model in figures, as its load found them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFacts {
+    /// config.json's `model_type`.
+    pub architecture: String,
+    /// Weights counted as if they were not packed.
+    pub parameters: u64,
+    /// Bytes of the evaluated weights.
+    pub weight_bytes: u64,
+    /// Bytes that one token takes in a session's KV cache.
+    pub kv_bytes_per_token: u64,
+    /// The most tokens of one session.
+    pub context_length: u32,
+    /// Where it computes.
+    pub device: DeviceKind,
+    /// Seconds from opening the files to evaluated weights.
+    pub load_seconds: f64,
+    /// The cohort width of exact execution, or why there is none.
+    pub exact_width: Result<u32, String>,
+}
+
+/// A model on the device.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub decoder: Decoder,
+    pub facts: ModelFacts,
+}
+
+/// Checks the files, takes their tensors, and evaluates all of them.
+pub(super) fn load(files: &ModelFiles, device: &ComputeDevice) -> Result<Loaded, ModelError> {
+    let began = Instant::now();
+    let (config, mut weights) = match files {
+        ModelFiles::Folder(folder) => open_folder(folder, device)?,
+        ModelFiles::Gguf(path) => open_gguf(path, device)?,
+    };
+    let decoder = architecture::find(&config.model_type)?(&config, &mut weights)?;
+    let parameters = weights.parameters();
+    weights.finish(&config)?;
+    // Evaluated in pieces: each layer's packed source can go before the next one is read.
+    for array in decoder.arrays() {
+        eval([array])?;
+    }
+    let weight_bytes = decoder.arrays().iter().map(|array| array.nbytes() as u64).sum();
+    let facts = ModelFacts {
+        architecture: config.model_type.clone(),
+        parameters,
+        weight_bytes,
+        kv_bytes_per_token: decoder.kv_shape.bytes_per_token(),
+        context_length: config.max_position_embeddings,
+        device: device.kind,
+        load_seconds: began.elapsed().as_secs_f64(),
+        exact_width: Err("the width has not been probed".into()),
+    };
+    Ok(Loaded { decoder, facts })
+}
+
+fn open_folder(files: &FolderFiles, device: &ComputeDevice) -> Result<(Config, Weights), ModelError> {
+    let config = Config::new(Fields::new(&files.config, hub::read_json(&files.config)?))?;
+    architecture::find(&config.model_type)?;
+    // MLX's reader trusts the headers, so they are checked first.
+    read_tensor_index(files)?;
+    let mut tensors: HashMap<String, Array> = HashMap::new();
+    for shard in &files.shards {
+        tensors.extend(read_shard(shard)?);
+    }
+    Ok((config, Weights::new(tensors, device.compute(), None)))
+}
+
+fn read_shard(shard: &Path) -> Result<HashMap<String, Array>, ModelError> {
+    Array::load_safetensors(shard).map_err(|_| ModelError::Config {
+        file: shard.to_owned(),
+        problem: "MLX can't read it; it may have changed since it was checked".into(),
+    })
+}
+
+fn open_gguf(path: &Path, device: &ComputeDevice) -> Result<(Config, Weights), ModelError> {
+    let file = Gguf::open(path)?;
+    let mut config = Config::new(gguf::config(&file)?)?;
+    file.check_tensor_types()?;
+    let (tensors, scaling) = gguf::tensors(&file)?;
+    if let Some(scaling) = scaling {
+        config.rope_scaling = scaling;
+    }
+    Ok((config, Weights::new(tensors, device.compute(), Some(gguf::GROUP_SIZE))))
+}

@@ -1,0 +1,29 @@
+//! Root mean square norm (Zhang and Sennrich 2019).
+
+use mlx_rs::Array;
+use mlx_rs::error::Result;
+use mlx_rs::fast::rms_norm;
+
+/// x / rms(x) · weight, over the last axis.
+#[derive(Debug)]
+pub struct RmsNorm {
+    weight: Array,
+    eps: f32,
+}
+
+impl RmsNorm {
+    /// `weight` has the shape of the last axis.
+    pub fn new(weight: Array, eps: f32) -> Self {
+        Self { weight, eps }
+    }
+
+    /// x [.., dim] → [.., dim].
+    pub fn forward(&self, x: &Array) -> Result<Array> {
+        rms_norm(x, Some(&self.weight), self.eps)
+    }
+
+    /// The array to evaluate.
+    pub fn array(&self) -> &Array {
+        &self.weight
+    }
+}

@@ -1,0 +1,200 @@
+//! A checkpoint's tensors by name, handed out once each, checked against what config.json calls for.
+
+use super::ModelError;
+use super::attention::Attention;
+use super::config::Config;
+use super::linear::{Linear, Projections, Weight};
+use super::mlp::{Activation, Mlp};
+use super::norm::RmsNorm;
+use super::quantization::Quantization;
+use super::rope::Rope;
+use mlx_rs::{Array, Dtype};
+use std::collections::HashMap;
+
+/// What the device computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compute {
+    /// The checkpoint's own packing and dtype: a GPU's way.
+    AsStored,
+    /// Everything unpacked to f32: a CPU's way, where half precision is emulated and packed products don't batch.
+    DenseF32,
+}
+
+/// The tensors that no layer has taken yet. Arrays are lazy: taking one reads nothing.
+#[derive(Debug)]
+pub struct Weights {
+    tensors: HashMap<String, Array>,
+    compute: Compute,
+    /// Group size of packed tensors whose bits the file itself tells (GGUF), instead of config.json.
+    self_described_group: Option<i32>,
+    parameters: u64,
+}
+
+impl Weights {
+    /// `self_described_group`: see the field.
+    pub fn new(tensors: HashMap<String, Array>, compute: Compute, self_described_group: Option<i32>) -> Self {
+        Self { tensors, compute, self_described_group, parameters: 0 }
+    }
+
+    /// Weights taken so far, counted as if they were not packed.
+    pub fn parameters(&self) -> u64 {
+        self.parameters
+    }
+
+    /// Whether the tensor is still here.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// A tensor of exactly this shape.
+    pub fn tensor(&mut self, name: &str, shape: &[i32]) -> Result<Array, ModelError> {
+        let array = self.raw(name)?;
+        if array.shape() != shape {
+            return Err(ModelError::WrongShape {
+                name: name.into(),
+                expected: shape.to_vec(),
+                found: array.shape().to_vec(),
+            });
+        }
+        self.parameters += array.size() as u64;
+        match self.compute {
+            Compute::DenseF32 => Ok(array.as_dtype(Dtype::Float32)?),
+            // A GGUF mixes f32 norms with f16 scales; one dtype keeps the activations in it.
+            Compute::AsStored if self.self_described_group.is_some() => Ok(array.as_dtype(Dtype::Float16)?),
+            Compute::AsStored => Ok(array),
+        }
+    }
+
+    /// The matrix `path`.weight of [outputs, inputs], dense or packed.
+    pub fn matrix(
+        &mut self,
+        config: &Config,
+        path: &str,
+        outputs: i32,
+        inputs: i32,
+    ) -> Result<Weight, ModelError> {
+        let (weight, scales, biases) = (format!("{path}.weight"), format!("{path}.scales"), format!("{path}.biases"));
+        if !self.has(&scales) {
+            return Ok(Weight::dense(&self.tensor(&weight, &[outputs, inputs])?));
+        }
+        let quantization = self.quantization_of(config, path, &weight, inputs)?;
+        let groups = inputs / quantization.group_size;
+        let mut part = |name: &str, columns: i32| {
+            let array = self.raw(name)?;
+            match array.shape() == [outputs, columns] {
+                true => Ok(array),
+                false => Err(ModelError::WrongShape {
+                    name: name.into(),
+                    expected: vec![outputs, columns],
+                    found: array.shape().to_vec(),
+                }),
+            }
+        };
+        let packed = part(&weight, inputs * quantization.bits / 32)?;
+        let packed = Weight::Quantized { packed, scales: part(&scales, groups)?, biases: part(&biases, groups)?, quantization };
+        self.parameters += outputs as u64 * inputs as u64;
+        match self.compute {
+            Compute::DenseF32 => Ok(packed.dequantized(Dtype::Float32)?),
+            Compute::AsStored => Ok(packed),
+        }
+    }
+
+    /// `path`.weight [outputs, inputs] and, where asked for, `path`.bias [outputs].
+    pub fn linear(
+        &mut self,
+        config: &Config,
+        path: &str,
+        outputs: i32,
+        inputs: i32,
+        bias: bool,
+    ) -> Result<Linear, ModelError> {
+        let weight = self.matrix(config, path, outputs, inputs)?;
+        let bias = if bias { Some(self.tensor(&format!("{path}.bias"), &[outputs])?) } else { None };
+        Ok(Linear::new(weight, bias))
+    }
+
+    /// `path`.weight [dim].
+    pub fn norm(&mut self, config: &Config, path: &str, dim: i32) -> Result<RmsNorm, ModelError> {
+        Ok(RmsNorm::new(self.tensor(&format!("{path}.weight"), &[dim])?, config.rms_norm_eps))
+    }
+
+    /// `self_attn` of the layer at `path`, without norms of heads.
+    pub fn attention(&mut self, config: &Config, path: &str, biases: AttentionBiases) -> Result<Attention, ModelError> {
+        let queries = config.num_attention_heads * config.head_dim;
+        let keys = config.num_key_value_heads * config.head_dim;
+        let hidden = config.hidden_size;
+        let qkv = vec![
+            self.linear(config, &format!("{path}.q_proj"), queries, hidden, biases.qkv)?,
+            self.linear(config, &format!("{path}.k_proj"), keys, hidden, biases.qkv)?,
+            self.linear(config, &format!("{path}.v_proj"), keys, hidden, biases.qkv)?,
+        ];
+        Ok(Attention {
+            qkv_proj: Projections::new(qkv)?,
+            o_proj: self.linear(config, &format!("{path}.o_proj"), hidden, queries, biases.output)?,
+            q_norm: None,
+            k_norm: None,
+            rope: Some(Rope::new(config)),
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+            settings: Attention::usual_settings(config),
+        })
+    }
+
+    /// `mlp` of the layer at `path`.
+    pub fn mlp(&mut self, config: &Config, path: &str, activation: Activation, bias: bool) -> Result<Mlp, ModelError> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let gate = self.linear(config, &format!("{path}.gate_proj"), inner, hidden, bias)?;
+        let up = self.linear(config, &format!("{path}.up_proj"), inner, hidden, bias)?;
+        let down = self.linear(config, &format!("{path}.down_proj"), hidden, inner, bias)?;
+        Ok(Mlp::new(gate, up, down, activation)?)
+    }
+
+    /// Refuses tensors that nobody took. Tables that other programs store and anyone can compute are no error.
+    pub fn finish(self, config: &Config) -> Result<(), ModelError> {
+        let derived = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight";
+        let tied = |name: &str| config.tie_word_embeddings && name.starts_with("lm_head.");
+        let mut names: Vec<String> =
+            self.tensors.into_keys().filter(|name| !derived(name) && !tied(name)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.sort();
+        let more = names.len().saturating_sub(3);
+        names.truncate(3);
+        let mut words = names.join(", ");
+        if more > 0 {
+            words = format!("{words} and {more} more");
+        }
+        Err(ModelError::SuperfluousTensors { architecture: config.model_type.clone(), names: words })
+    }
+
+    fn raw(&mut self, name: &str) -> Result<Array, ModelError> {
+        self.tensors.remove(name).ok_or_else(|| ModelError::MissingTensor(name.into()))
+    }
+
+    fn quantization_of(
+        &self,
+        config: &Config,
+        path: &str,
+        weight: &str,
+        inputs: i32,
+    ) -> Result<Quantization, ModelError> {
+        if let Some(group_size) = self.self_described_group {
+            let columns = self.tensors.get(weight).map_or(0, |packed| packed.dim(-1));
+            return Ok(Quantization { bits: columns * 32 / inputs.max(1), group_size });
+        }
+        config.quantization.of(path).ok_or_else(|| {
+            config.fields.problem(format!("the tensor {path}.scales is there, but `quantization` does not cover it"))
+        })
+    }
+}
+
+/// Which of an attention's projections have a bias.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttentionBiases {
+    /// `q_proj`, `k_proj`, `v_proj`.
+    pub qkv: bool,
+    /// `o_proj`.
+    pub output: bool,
+}
