@@ -187,11 +187,7 @@ impl Backend for MlxBackend {
         Ok(end - start)
     }
 
-    fn launch(
-        &mut self,
-        rows: &mut [&mut Row],
-        execution: Execution,
-    ) -> std::result::Result<MlxStep, BackendError> {
+    fn launch(&mut self, rows: &mut [&mut Row], execution: Execution) -> std::result::Result<MlxStep, BackendError> {
         let launched = match execution {
             Execution::Serialized => {
                 rows.chunks_mut(1).map(|row| self.launch_own(row, 1)).collect::<Result<Vec<_>>>()?
@@ -212,7 +208,8 @@ impl Backend for MlxBackend {
         for launched in step.0 {
             let ids = launched.ids.try_as_slice::<u32>().map_err(|error| BackendError(error.to_string()))?;
             let hashes = launched.hashes()?;
-            outputs.extend(ids.iter().zip(hashes).map(|(token, logits_hash)| StepOutput { token: *token, logits_hash }));
+            outputs
+                .extend(ids.iter().zip(hashes).map(|(token, logits_hash)| StepOutput { token: *token, logits_hash }));
         }
         Ok(outputs)
     }

@@ -16,7 +16,9 @@ pub struct ComputeDevice {
 impl ComputeDevice {
     /// MLX's default device: a GPU where this build of MLX has one that works, else the CPU.
     pub fn detect() -> Self {
-        let is_gpu = Device::try_default().and_then(|device| device.get_type()).is_ok_and(|kind| kind == DeviceType::Gpu);
+        let is_gpu = Device::try_default()
+            .and_then(|device| device.get_type())
+            .is_ok_and(|kind| matches!(kind, DeviceType::Gpu));
         let (kind, reason) = match (is_gpu, cfg!(target_os = "macos")) {
             (true, true) => (DeviceKind::Gpu, "MLX found a Metal device"),
             (true, false) => (DeviceKind::Gpu, "MLX found a CUDA device"),

@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use super::config::{Fields, RopeScaling, unsupported};
-use crate::hub::gguf::Gguf;
+use crate::hub::gguf::{Gguf, GgufValue};
 use mlx_rs::io::GgufFile;
 use mlx_rs::{Array, Dtype};
 use serde_json::{Map, Value, json};
@@ -28,7 +28,7 @@ const LAYER_MODULES: &[(&str, &str)] = &[
 
 /// The metadata as config.json would say it.
 pub fn config(gguf: &Gguf) -> Result<Fields, ModelError> {
-    let architecture = gguf.text("general.architecture")?;
+    let architecture = gguf.require("general.architecture", GgufValue::as_text)?;
     // llama.cpp's converter interleaves the rotated pairs of llama's queries and keys, and of no other's.
     let traditional = match architecture {
         "llama" => true,
@@ -39,7 +39,7 @@ pub fn config(gguf: &Gguf) -> Result<Fields, ModelError> {
     object.insert("model_type".into(), json!(architecture));
     object.insert("rope_traditional".into(), json!(traditional));
     object.insert("tie_word_embeddings".into(), json!(!gguf.tensors().contains_key("output.weight")));
-    let vocabulary = gguf.texts("tokenizer.ggml.tokens")?.len();
+    let vocabulary = gguf.require("tokenizer.ggml.tokens", GgufValue::as_texts)?.len();
     object.insert("vocab_size".into(), json!(vocabulary));
     let has_bias = |name: &str| gguf.tensors().contains_key(&format!("blk.0.{name}.bias"));
     object.insert("attention_bias".into(), json!(has_bias("attn_q")));
@@ -55,17 +55,14 @@ pub fn config(gguf: &Gguf) -> Result<Fields, ModelError> {
         ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
         ("rope.freq_base", "rope_theta"),
     ] {
-        if let Some(value) = gguf.get(&format!("{architecture}.{key}")) {
-            let number = value.as_unsigned().map(Value::from).or_else(|| value.as_float().map(Value::from));
-            let wrong = || ModelError::Config {
-                file: gguf.path().to_owned(),
-                problem: format!("{architecture}.{key} is not a number"),
-            };
-            object.insert(field.into(), number.ok_or_else(wrong)?);
+        let number =
+            |value: &GgufValue| value.as_unsigned().map(Value::from).or_else(|| value.as_float().map(Value::from));
+        if let Some(number) = gguf.find(&format!("{architecture}.{key}"), number)? {
+            object.insert(field.into(), number);
         }
     }
-    if let Some(kind) = gguf.get(&format!("{architecture}.rope.scaling.type")).and_then(|value| value.as_text()) {
-        let factor = gguf.get(&format!("{architecture}.rope.scaling.factor")).and_then(|value| value.as_float());
+    if let Some(kind) = gguf.find(&format!("{architecture}.rope.scaling.type"), GgufValue::as_text)? {
+        let factor = gguf.find(&format!("{architecture}.rope.scaling.factor"), GgufValue::as_float)?;
         match kind {
             "none" => {}
             "linear" => {

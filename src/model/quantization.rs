@@ -27,7 +27,8 @@ pub struct QuantizationPlan {
 impl QuantizationPlan {
     /// Reads `quantization` (or `quantization_config`) of config.json; absent means a dense checkpoint.
     pub fn from_config(config: &Value) -> Result<Self, ModelError> {
-        let Some(object) = ["quantization", "quantization_config"].iter().find_map(|key| config[*key].as_object()) else {
+        let Some(object) = ["quantization", "quantization_config"].iter().find_map(|key| config[*key].as_object())
+        else {
             return Ok(Self::default());
         };
         if let Some(mode) = object.get("mode").and_then(Value::as_str).filter(|mode| *mode != "affine") {
@@ -61,13 +62,13 @@ fn read(field: &str, object: &serde_json::Map<String, Value>) -> Result<Quantiza
         .ok()
         .filter(|bits| SUPPORTED_BITS.contains(bits))
         .ok_or_else(|| unsupported(&format!("{field}.bits"), &bits.to_string(), &list(&SUPPORTED_BITS)))?;
-    let group_size = i32::try_from(group_size).ok().filter(|size| SUPPORTED_GROUP_SIZES.contains(size)).ok_or_else(
-        || unsupported(&format!("{field}.group_size"), &group_size.to_string(), &list(&SUPPORTED_GROUP_SIZES)),
-    )?;
+    let group_size =
+        i32::try_from(group_size).ok().filter(|size| SUPPORTED_GROUP_SIZES.contains(size)).ok_or_else(|| {
+            unsupported(&format!("{field}.group_size"), &group_size.to_string(), &list(&SUPPORTED_GROUP_SIZES))
+        })?;
     Ok(Quantization { bits, group_size })
 }
 
 fn list(values: &[i32]) -> String {
     values.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }
-

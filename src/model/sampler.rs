@@ -7,7 +7,7 @@
 use crate::protocol::{Sampling, Strategy};
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::{TryIndexOp, argmax_axis};
-use mlx_rs::ops::{argsort_axis, concatenate, r#where, softmax_axis};
+use mlx_rs::ops::{argsort_axis, concatenate, softmax_axis, r#where};
 use mlx_rs::{Array, Dtype};
 
 /// How many of the newest tokens the repetition penalty looks at, as in mlx-lm.
@@ -161,11 +161,8 @@ fn penalised(logits: &Array, draws: &[Draw<'_>]) -> Result<Array> {
                 let recent = recent.reshape(&[1, -1])?;
                 let found = row.take_along_axis(&recent, -1)?;
                 let penalty = Array::from_f32(draw.sampling.repetition_penalty());
-                let weaker = r#where(
-                    found.lt(Array::from_f32(0.0))?,
-                    found.multiply(&penalty)?,
-                    found.divide(&penalty)?,
-                )?;
+                let weaker =
+                    r#where(found.lt(Array::from_f32(0.0))?, found.multiply(&penalty)?, found.divide(&penalty)?)?;
                 row.put_along_axis(&recent, weaker, -1)?
             }
         });

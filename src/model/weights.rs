@@ -66,13 +66,7 @@ impl Weights {
     }
 
     /// The matrix `path`.weight of [outputs, inputs], dense or packed.
-    pub fn matrix(
-        &mut self,
-        config: &Config,
-        path: &str,
-        outputs: i32,
-        inputs: i32,
-    ) -> Result<Weight, ModelError> {
+    pub fn matrix(&mut self, config: &Config, path: &str, outputs: i32, inputs: i32) -> Result<Weight, ModelError> {
         let (weight, scales, biases) = (format!("{path}.weight"), format!("{path}.scales"), format!("{path}.biases"));
         if !self.has(&scales) {
             return Ok(Weight::dense(&self.tensor(&weight, &[outputs, inputs])?));
@@ -91,7 +85,8 @@ impl Weights {
             }
         };
         let packed = part(&weight, inputs * quantization.bits / 32)?;
-        let packed = Weight::Quantized { packed, scales: part(&scales, groups)?, biases: part(&biases, groups)?, quantization };
+        let packed =
+            Weight::Quantized { packed, scales: part(&scales, groups)?, biases: part(&biases, groups)?, quantization };
         self.parameters += outputs as u64 * inputs as u64;
         match self.compute {
             Compute::DenseF32 => Ok(packed.dequantized(Dtype::Float32)?),
@@ -154,8 +149,7 @@ impl Weights {
     pub fn finish(self, config: &Config) -> Result<(), ModelError> {
         let derived = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight";
         let tied = |name: &str| config.tie_word_embeddings && name.starts_with("lm_head.");
-        let mut names: Vec<String> =
-            self.tensors.into_keys().filter(|name| !derived(name) && !tied(name)).collect();
+        let mut names: Vec<String> = self.tensors.into_keys().filter(|name| !derived(name) && !tied(name)).collect();
         if names.is_empty() {
             return Ok(());
         }

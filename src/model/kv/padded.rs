@@ -168,7 +168,8 @@ impl PaddedKvCache {
 
     /// Moves the live sessions together.
     fn pack(&mut self) -> Result<()> {
-        let live: Vec<i32> = (0..).zip(&self.slots).filter(|(_, slot)| slot.is_live()).map(|(index, _)| index).collect();
+        let live: Vec<i32> =
+            (0..).zip(&self.slots).filter(|(_, slot)| slot.is_live()).map(|(index, _)| index).collect();
         let rows = Array::from_slice(&live, &[live.len() as i32]);
         for layer in &mut self.layers {
             layer.keys = layer.keys.take_axis(&rows, 0)?;
