@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod hub;
 pub mod model;
+pub mod platform;
 pub mod protocol;
 pub mod session;
 pub mod text;

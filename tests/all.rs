@@ -13,6 +13,8 @@ mod local_hub;
 mod model_files;
 /// Which session's prompt is read next, and how much of it.
 mod scheduler;
+/// One window at a time, the menu's table, the app's own files.
+mod platform;
 /// The starter model is the one that set-up wrote.
 mod starter;
 /// What several topics need.

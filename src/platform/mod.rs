@@ -1,0 +1,20 @@
+//! What differs between macOS and Linux around the window: the same functions for both. Imports nothing of this crate.
+//!
+//! All code under `cfg(target_os = "macos")` lies in `macos/`; `linux.rs` has the same functions. A start goes so:
+//! [`SingleInstance::claim`] → [`receive_files`] → the window opens → [`gpu_problem`], [`MenuBar::install`].
+
+mod gpu;
+mod instance;
+mod menu;
+
+#[cfg(not(target_os = "macos"))]
+#[path = "linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "macos/mod.rs"]
+mod system;
+
+pub use gpu::{GpuProblem, missing_kernels};
+pub use instance::{InstanceError, SingleInstance, Start};
+pub use menu::{Entry, MENUS, MenuCommand, Shortcut, Standard};
+pub use system::{MenuBar, MenuError, gpu_problem, log_folder, receive_files, runtime_folder, show_in_file_manager};
