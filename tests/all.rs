@@ -1,6 +1,8 @@
 //! The one integration binary: a module per topic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+/// A model that can't run is refused in one sentence.
+mod bad_models;
 /// Downloads end whole and right, or say why not.
 mod downloads;
 /// The engine's promises, on a scripted backend.
@@ -11,6 +13,10 @@ mod gguf;
 mod local_hub;
 /// A model's folder is complete before anything is loaded.
 mod model_files;
+/// Reads the tiny models and what Python mlx-lm computed with them.
+mod model_fixtures;
+/// Our models compute what Python mlx-lm computes.
+mod parity;
 /// Which session's prompt is read next, and how much of it.
 mod scheduler;
 /// One window at a time, the menu's table, the app's own files.

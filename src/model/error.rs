@@ -44,6 +44,16 @@ pub enum ModelError {
         /// What the file holds.
         found: Vec<i32>,
     },
+    /// A tensor's type contradicts what its name and neighbours say.
+    #[error("tensor {name} is of type {found}, but must be {expected}")]
+    WrongType {
+        /// The tensor.
+        name: String,
+        /// What it must be.
+        expected: &'static str,
+        /// What the file holds.
+        found: String,
+    },
     /// A file can't be read, or is no longer what it was when it was checked.
     #[error(transparent)]
     Files(#[from] crate::hub::HubError),

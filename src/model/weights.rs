@@ -56,6 +56,9 @@ impl Weights {
                 found: array.shape().to_vec(),
             });
         }
+        if !matches!(array.dtype(), Dtype::Float32 | Dtype::Float16 | Dtype::Bfloat16) {
+            return Err(wrong_type(name, &array, "Float32, Float16 or Bfloat16"));
+        }
         self.parameters += array.size() as u64;
         match self.compute {
             Compute::DenseF32 => Ok(array.as_dtype(Dtype::Float32)?),
@@ -85,6 +88,9 @@ impl Weights {
             }
         };
         let packed = part(&weight, inputs * quantization.bits / 32)?;
+        if packed.dtype() != Dtype::Uint32 {
+            return Err(wrong_type(&weight, &packed, "Uint32"));
+        }
         let packed =
             Weight::Quantized { packed, scales: part(&scales, groups)?, biases: part(&biases, groups)?, quantization };
         self.parameters += outputs as u64 * inputs as u64;
@@ -182,6 +188,10 @@ impl Weights {
             config.fields.problem(format!("the tensor {path}.scales is there, but `quantization` does not cover it"))
         })
     }
+}
+
+fn wrong_type(name: &str, array: &Array, expected: &'static str) -> ModelError {
+    ModelError::WrongType { name: name.into(), expected, found: format!("{:?}", array.dtype()) }
 }
 
 /// Which of an attention's projections have a bias.

@@ -1,0 +1,88 @@
+//! Our models compute what Python mlx-lm computes: logits within 1e-3 in f32, and the same greedy ids.
+
+use crate::model_fixtures::{Case, Fixture, all, compare};
+use llmeval::engine::Backend;
+use llmeval::model::{MlxBackend, Row};
+use llmeval::protocol::{Execution, Sampling, SessionId, SessionRequest};
+
+const TOLERANCE: f32 = 1e-3;
+
+fn logits_agree_when_read_in_chunks_of(chunk: usize) {
+    for fixture in all() {
+        let model = MlxBackend::load(&fixture.files).unwrap();
+        for (index, case) in fixture.cases.iter().enumerate() {
+            let (difference, ids) = compare(&model, case, chunk);
+            assert!(difference <= TOLERANCE, "{} prompt {index}: logits differ by {difference}", fixture.name);
+            assert_eq!(ids, case.greedy_ids, "{} prompt {index}", fixture.name);
+        }
+    }
+}
+
+#[test]
+fn a_prompt_read_in_one_chunk_gives_the_logits_of_mlx_lm() {
+    logits_agree_when_read_in_chunks_of(usize::MAX);
+}
+
+#[test]
+fn a_prompt_read_in_several_chunks_gives_the_logits_of_mlx_lm() {
+    logits_agree_when_read_in_chunks_of(7);
+}
+
+#[test]
+fn a_prompt_read_token_by_token_gives_the_logits_of_mlx_lm() {
+    logits_agree_when_read_in_chunks_of(1);
+}
+
+#[test]
+fn sessions_of_other_lengths_that_join_and_leave_a_batch_get_the_ids_of_mlx_lm() {
+    for fixture in all() {
+        sessions_get_their_own_ids(&fixture, Execution::Batched);
+    }
+}
+
+#[test]
+fn sessions_that_take_turns_get_the_ids_of_mlx_lm() {
+    for fixture in all() {
+        sessions_get_their_own_ids(&fixture, Execution::Serialized);
+    }
+}
+
+/// One session a prompt: each joins five steps after the one before, and leaves with its last id.
+fn sessions_get_their_own_ids(fixture: &Fixture, execution: Execution) {
+    let mut model = MlxBackend::load(&fixture.files).unwrap();
+    let mut waiting = fixture.cases.iter().enumerate().rev().collect::<Vec<_>>();
+    let mut running: Vec<(usize, Row, Vec<u32>)> = Vec::new();
+    let mut step = 0;
+    while !(waiting.is_empty() && running.is_empty()) {
+        if step % 5 == 0
+            && let Some((index, case)) = waiting.pop()
+        {
+            running.push((index, prefilled(&mut model, case, execution), Vec::new()));
+        }
+        let mut rows: Vec<&mut Row> = running.iter_mut().map(|(_, row, _)| row).collect();
+        let launched = model.launch(&mut rows, execution).unwrap();
+        for ((_, _, ids), output) in running.iter_mut().zip(model.read(launched).unwrap()) {
+            ids.push(output.token);
+        }
+        running.retain(|(index, _, ids)| {
+            let expected = &fixture.cases[*index].greedy_ids;
+            assert_eq!(ids[..], expected[..ids.len()], "{} prompt {index}, {execution}", fixture.name);
+            ids.len() < expected.len()
+        });
+        step += 1;
+    }
+}
+
+fn prefilled(model: &mut MlxBackend, case: &Case, execution: Execution) -> Row {
+    let request = SessionRequest {
+        id: SessionId(0),
+        prompt: case.prompt_ids.as_slice().into(),
+        sampling: Sampling::greedy(),
+        max_tokens: case.greedy_ids.len() as u32,
+        end_of_sequence: [].into(),
+        hash_logits: false,
+    };
+    let mut row = model.open(&request, execution).unwrap();
+    while model.prefill(&mut row, 9).unwrap() > 0 {}
+    row
+}
