@@ -1,8 +1,12 @@
 //! Chat templates render as Python's transformers does, and what they refuse is said in words.
 
 use chrono::NaiveDate;
-use llmeval::text::{Chat, ChatTemplate, TextError};
+use llmeval::text::{Chat, ChatTemplate, Message, TextError};
+use serde::Deserialize;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 fn render(template: &str, chat: &Chat) -> Result<String, TextError> {
     let now = NaiveDate::from_ymd_opt(2026, 1, 2).unwrap().and_hms_opt(3, 4, 5).unwrap();
@@ -96,4 +100,83 @@ fn a_template_of_its_own_for_tools_is_used_with_tools() {
     let tools = Chat { tools: vec![serde_json::json!({"type": "function"})], ..question() };
     assert_eq!(template.render(&tools).unwrap(), "1");
     assert!(template.can_use_tools() && !template.can_think());
+}
+
+/// What Python's transformers made of one conversation, written by tests/fixtures/chat/render.py.
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Text(String),
+    Raises(String),
+    Fails(bool),
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    special_tokens: BTreeMap<String, String>,
+    cases: BTreeMap<String, Outcome>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    messages: Vec<Message>,
+    #[serde(default)]
+    tools: Vec<Json>,
+    thinking: Option<bool>,
+    add_generation_prompt: Option<bool>,
+}
+
+#[test]
+fn real_templates_render_as_in_transformers() {
+    let folder = Path::new("tests/fixtures/chat");
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let cases: BTreeMap<String, Case> = serde_json::from_str(&read(&folder.join("cases.json"))).unwrap();
+    let now = NaiveDate::from_ymd_opt(2026, 1, 2).unwrap().and_hms_opt(3, 4, 5).unwrap();
+    let mut families = 0;
+    for entry in fs::read_dir(folder.join("expected")).unwrap() {
+        let path = entry.unwrap().path();
+        let family = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let expected: Expected = serde_json::from_str(&read(&path)).unwrap();
+        let source = read(&folder.join("templates").join(format!("{family}.jinja")));
+        let template = ChatTemplate::new(&family, &[("default".into(), source)], expected.special_tokens).unwrap();
+        for (name, outcome) in &expected.cases {
+            let case = &cases[name];
+            let chat = Chat { messages: case.messages.clone(), tools: case.tools.clone(), thinking: case.thinking };
+            let ours = match template.render_at(&chat, now, case.add_generation_prompt.unwrap_or(true)) {
+                Ok(text) => Outcome::Text(text),
+                Err(TextError::TemplateRaised { message, .. }) => Outcome::Raises(message),
+                Err(TextError::TemplateFailed { .. }) => Outcome::Fails(true),
+                Err(other) => panic!("{family}, {name}: {other}"),
+            };
+            assert_eq!(&ours, outcome, "{family}, {name}");
+        }
+        families += 1;
+    }
+    assert_eq!(families, 10);
+}
+
+#[test]
+fn switches_of_real_templates_are_recognised() {
+    let switches = |family: &str| {
+        let source = fs::read_to_string(format!("tests/fixtures/chat/templates/{family}.jinja")).unwrap();
+        let template = ChatTemplate::new(family, &[("default".into(), source)], BTreeMap::new()).unwrap();
+        (template.can_think(), template.can_use_tools())
+    };
+    for family in ["qwen3", "granite-3.3", "gemma-4"] {
+        assert_eq!(switches(family), (true, true), "{family}");
+    }
+    for family in ["qwen2.5", "llama-3.2", "mistral-nemo", "granite-4.0"] {
+        assert_eq!(switches(family), (false, true), "{family}");
+    }
+    for family in ["phi-3.5", "gemma-2", "smollm2"] {
+        assert_eq!(switches(family), (false, false), "{family}");
+    }
+}
+
+#[test]
+fn tools_reach_a_template_that_calls_them_xml_tools() {
+    let template = "{% if xml_tools or python_tools %}{{ xml_tools | length }}{% endif %}";
+    let tools = Chat { tools: vec![serde_json::json!({"type": "function"})], ..question() };
+    assert_eq!(render(template, &tools).unwrap(), "1");
+    assert!(ChatTemplate::new("m", &[("default".into(), template.into())], BTreeMap::new()).unwrap().can_use_tools());
 }

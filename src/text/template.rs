@@ -12,6 +12,8 @@ use std::error::Error as _;
 
 const DEFAULT: &str = "default";
 const WITH_TOOLS: &str = "tool_use";
+/// SmolLM3's name for the tools; other templates don't know it.
+const XML_TOOLS: &str = "xml_tools";
 
 /// A model's chat templates, compiled, with the special tokens that they name.
 #[derive(Debug)]
@@ -40,7 +42,9 @@ impl ChatTemplate {
             let template = environment.get_template(name).map_err(|error| broken(model, &error))?;
             let variables = template.undeclared_variables(false);
             can_think |= source.contains("enable_thinking") || variables.contains("thinking");
-            can_use_tools |= name == WITH_TOOLS || variables.contains("tools") || source.contains("tools is");
+            can_use_tools |= name == WITH_TOOLS
+                || ["tools", XML_TOOLS].iter().any(|name| variables.contains(*name))
+                || source.contains("tools is");
         }
         Ok(Self { model: model.to_owned(), environment, special_tokens, can_think, can_use_tools })
     }
@@ -76,7 +80,9 @@ impl ChatTemplate {
         let mut context: Map<String, Json> =
             self.special_tokens.iter().map(|(name, token)| (name.clone(), token.as_str().into())).collect();
         context.insert("messages".into(), messages(chat));
-        context.insert("tools".into(), if chat.tools.is_empty() { Json::Null } else { chat.tools.as_slice().into() });
+        let tools = if chat.tools.is_empty() { Json::Null } else { chat.tools.as_slice().into() };
+        context.insert(XML_TOOLS.into(), tools.clone());
+        context.insert("tools".into(), tools);
         context.insert("documents".into(), Json::Null);
         context.insert("add_generation_prompt".into(), add_generation_prompt.into());
         if let Some(thinking) = chat.thinking {
