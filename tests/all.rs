@@ -21,6 +21,8 @@ mod parity;
 mod scheduler;
 /// One window at a time, the menu's table, the app's own files.
 mod platform;
+/// Sessions and parallel runs over a scripted engine and a real tokenizer.
+mod session;
 /// The starter model is the one that set-up wrote.
 mod starter;
 /// What several topics need.

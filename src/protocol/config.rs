@@ -91,6 +91,9 @@ impl ParallelConfig {
         if self.max_tokens == 0 {
             return Err(InvalidConfig("max tokens must be at least 1".into()));
         }
+        if let Some(blank) = self.prompts.iter().position(|prompt| prompt.trim().is_empty()) {
+            return Err(InvalidConfig(format!("prompt {} is empty; write something to answer", blank + 1)));
+        }
         for index in 0..self.sessions {
             self.sampling(index).map_err(|invalid| InvalidConfig(invalid.to_string()))?;
         }

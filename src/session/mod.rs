@@ -7,6 +7,7 @@ mod loaded;
 mod parallel;
 mod prepare;
 mod record;
+pub mod report;
 mod reporter;
 mod stop;
 

@@ -1,8 +1,11 @@
 //! A backend without a model: the next token is a function of prompt, seed and position, and a script says when a
 //! row fails, panics or takes its time. Everything it is asked to do is written down.
 
-use llmeval::engine::{Backend, BackendError, StepOutput};
-use llmeval::protocol::{Execution, MemoryFigures, SessionId, SessionRequest};
+use llmeval::engine::{self, Backend, BackendError, EngineSettings, StepOutput};
+use llmeval::protocol::{DeviceKind, Execution, MemoryFigures, ModelFacts, ModelSource, SessionId, SessionRequest};
+use llmeval::session::LoadedModel;
+use llmeval::text::TextModel;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -217,4 +220,27 @@ impl Backend for ScriptedBackend {
     fn context_length(&self) -> u32 {
         self.script.context_length
     }
+}
+
+/// The text side of the scripted model: a real small tokenizer and chat template.
+pub const TEXT_FOLDER: &str = "tests/fixtures/models/qwen3-f32";
+
+/// A loaded model whose engine follows `script`.
+pub async fn scripted_model(script: Script) -> (LoadedModel, Log) {
+    let log = Log::default();
+    let backend_log = log.clone();
+    let facts = ModelFacts {
+        architecture: "scripted".into(),
+        parameters: 1_000_000,
+        weight_bytes: 4_000_000,
+        kv_bytes_per_token: 1000,
+        context_length: script.context_length,
+        device: DeviceKind::Cpu,
+        load_seconds: 0.25,
+        exact_width: Ok(8),
+    };
+    let loader = move || Ok::<_, String>((ScriptedBackend::new(script, backend_log), facts));
+    let (engine, facts) = engine::start(EngineSettings::default(), loader).await.unwrap();
+    let text = TextModel::from_folder(Path::new(TEXT_FOLDER)).unwrap();
+    (LoadedModel::new(engine, text, ModelSource::Folder(TEXT_FOLDER.into()), facts), log)
 }
