@@ -1,9 +1,28 @@
 //! Many LLM sessions at once over one shared MLX model.
+//!
+//! The front door is [`evaluation`]: load a model, evaluate prompts in parallel, watch events or read a report. What
+//! lies behind it, each folder importing only what stands above it:
+//!
+//! - [`protocol`]: plain data that all layers speak
+//! - [`text`]: chat templates, tokens to text; [`hub`]: model files; [`engine`]: the thread that runs all sessions
+//! - [`model`]: the engine's backend on MLX, the only code that knows MLX
+//! - [`session`]: a session's life in tokio tasks, the parallel run, its report
+//! - [`cli`]: the command line
+//!
+//! ARCHITECTURE.md draws the same map and follows a session through it.
 
+pub mod cli;
 pub mod engine;
+pub mod evaluation;
 pub mod hub;
 pub mod model;
 pub mod platform;
 pub mod protocol;
 pub mod session;
 pub mod text;
+
+pub use evaluation::{
+    EvaluationError, demonstrate_parallel_evaluation, load_model, run_advanced_parallel_evaluation,
+    run_default_example, run_parallel_evaluation,
+};
+pub use protocol::{EvaluationResult, ParallelConfig, RunReport};

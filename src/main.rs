@@ -1,5 +1,7 @@
-fn main() {
-    let a = mlx_rs::Array::from_slice(&[1.0f32, 2.0], &[2]);
-    let b = a.add(&a).unwrap();
-    println!("{:?}", b.as_slice::<f32>());
+//! The program: everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    llmeval::cli::main()
 }

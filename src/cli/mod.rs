@@ -1,1 +1,46 @@
-//! cli
+//! The command line: the same runs without a window.
+
+mod arguments;
+mod devices;
+mod interrupt;
+mod logging;
+mod parallel;
+mod progress;
+mod prompts;
+
+pub use arguments::{Arguments, Command, ExecutionArgument, ParallelArguments};
+pub use prompts::{PromptsError, read_prompts};
+
+use clap::Parser;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Some session failed.
+const FAILED: u8 = 1;
+/// Nothing could start.
+const NOT_STARTED: u8 = 2;
+/// Stopped by Ctrl-C; what shells expect.
+const INTERRUPTED: u8 = 130;
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::start();
+    match run(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // The error's words are all that is left to say, even where nobody reads them.
+            let _ = writeln!(std::io::stderr(), "llmeval: {error:#}");
+            ExitCode::from(NOT_STARTED)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match arguments.command {
+        Some(Command::Parallel(arguments)) => runtime.block_on(parallel::run(arguments)),
+        Some(Command::Devices) => devices::run(),
+        None => runtime.block_on(parallel::run(ParallelArguments::default())),
+    }
+}

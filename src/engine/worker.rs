@@ -58,7 +58,7 @@ impl<B: Backend> Worker<B> {
             let launched = self.launch();
             self.read(in_flight);
             if self.next_prefill(1).is_some() || !self.backend.looks_ahead() {
-                // Nothing else is on the device while a chunk runs, so that its pace is its own.
+                // Nothing else is on the device while a chunk of prefill runs, so that the measured pace is its own.
                 self.read(launched);
                 self.prefill();
                 in_flight = Vec::new();

@@ -6,33 +6,12 @@ use super::device::ComputeDevice;
 use super::weights::Weights;
 use super::{ModelError, architecture, gguf};
 use crate::hub::{self, FolderFiles, ModelFiles, gguf::Gguf, safetensors::read_tensor_index};
-use crate::protocol::DeviceKind;
+use crate::protocol::ModelFacts;
 use mlx_rs::Array;
 use mlx_rs::transforms::eval;
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
-
-/// A model in figures, as its load found them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelFacts {
-    /// config.json's `model_type`.
-    pub architecture: String,
-    /// Weights counted as if they were not packed.
-    pub parameters: u64,
-    /// Bytes of the evaluated weights.
-    pub weight_bytes: u64,
-    /// Bytes that one token takes in a session's KV cache.
-    pub kv_bytes_per_token: u64,
-    /// The most tokens of one session.
-    pub context_length: u32,
-    /// Where it computes.
-    pub device: DeviceKind,
-    /// Seconds from opening the files to evaluated weights.
-    pub load_seconds: f64,
-    /// The cohort width of exact execution, or why there is none.
-    pub exact_width: Result<u32, String>,
-}
 
 /// A model on the device.
 #[derive(Debug)]

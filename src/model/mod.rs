@@ -28,5 +28,4 @@ pub use architecture::supported as supported_architectures;
 pub use backend::{MlxBackend, MlxStep};
 pub use device::ComputeDevice;
 pub use error::ModelError;
-pub use load::ModelFacts;
 pub use row::Row;

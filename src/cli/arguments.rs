@@ -1,0 +1,168 @@
+//! What can be said on the command line.
+
+use super::prompts::{PromptsError, read_prompts};
+use crate::protocol::{Execution, ModelSource, ParallelConfig};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Many LLM sessions at once over one shared MLX model.
+///
+/// Without a command it opens the window.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "llmeval", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Runs several sessions at once over one model and reports what each gave
+    #[command(after_help = PARALLEL_HELP)]
+    Parallel(ParallelArguments),
+    /// Says which device MLX will use, and why
+    Devices,
+}
+
+const PARALLEL_HELP: &str = "\
+Examples:
+  llmeval parallel
+      Three sessions over the starter model, each with a prompt of its own
+  llmeval parallel --sessions 16 --prompt 'Tell a joke' --temperature 1.2
+      One prompt, sixteen answers
+  llmeval parallel --model mlx-community/Qwen3-1.7B-4bit --json > run.json
+      Another model, the results for a program to read
+
+Exit codes:
+  0 all sessions finished, 1 some session failed, 2 nothing could start, 130 stopped by Ctrl-C (what came
+  so far is printed; press it again to end at once)";
+
+/// The settings of a run.
+#[derive(Args, Clone, Debug)]
+pub struct ParallelArguments {
+    /// starter, a hub id (owner/name), a folder in the mlx-community layout, or a .gguf file
+    #[arg(long, value_name = "MODEL", default_value = ModelSource::STARTER_NAME)]
+    pub model: String,
+    /// How many sessions run at once
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
+    pub sessions: u32,
+    /// A prompt; give it again for more. With fewer prompts than sessions they repeat in order
+    #[arg(long = "prompt", value_name = "TEXT")]
+    pub prompts: Vec<String>,
+    /// More prompts: one a line, or a JSON array of texts
+    #[arg(long, value_name = "FILE")]
+    pub prompts_file: Option<PathBuf>,
+    /// The system prompt
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// The most tokens of each answer
+    #[arg(long, value_name = "T", default_value_t = 100, allow_negative_numbers = true)]
+    pub max_tokens: u32,
+    /// How freely to choose tokens; 0 always takes the likeliest
+    #[arg(long, value_name = "X", default_value_t = 0.7, allow_negative_numbers = true)]
+    pub temperature: f32,
+    /// Choose among the likeliest tokens whose probabilities reach this sum
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub top_p: f32,
+    /// Choose among the K likeliest tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true)]
+    pub top_k: u32,
+    /// Choose among tokens at least this likely, as a share of the likeliest one's probability
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub min_p: f32,
+    /// Above 1 makes tokens that came before less likely
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub repetition_penalty: f32,
+    /// Session i's random numbers begin at S + i × 1000
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
+    pub seed: u64,
+    /// A text that ends an answer and is not shown; give it again for more
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// How sessions share the device
+    #[arg(long, value_enum, default_value_t)]
+    pub execution: ExecutionArgument,
+    /// The most memory that MLX keeps for reuse, in MB
+    #[arg(long, value_name = "MB", default_value_t = 20, allow_negative_numbers = true)]
+    pub cache_limit: u64,
+    /// The longest that reading a prompt may hold up running answers, in ms
+    #[arg(long, value_name = "MS", default_value_t = 200, allow_negative_numbers = true)]
+    pub max_stall_ms: u64,
+    /// Give the prompts to the model as they are, without its chat template
+    #[arg(long)]
+    pub raw: bool,
+    /// Let a model that can think do so before it answers
+    #[arg(long)]
+    pub thinking: bool,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub json: bool,
+    /// Print the results only: no progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl Default for ParallelArguments {
+    fn default() -> Self {
+        /// Lets clap fill in the defaults that the options declare.
+        #[derive(Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            arguments: ParallelArguments,
+        }
+        Defaults::parse_from(["llmeval"]).arguments
+    }
+}
+
+impl ParallelArguments {
+    /// The run that these options ask for. Reads the prompts file.
+    pub fn config(&self) -> Result<ParallelConfig, PromptsError> {
+        let mut prompts = self.prompts.clone();
+        if let Some(file) = &self.prompts_file {
+            prompts.extend(read_prompts(file)?);
+        }
+        Ok(ParallelConfig {
+            sessions: self.sessions,
+            model: ModelSource::parse(&self.model),
+            prompts,
+            system: self.system.clone(),
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            temperatures: None,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+            stop: self.stop.clone(),
+            execution: self.execution.into(),
+            cache_limit_mb: self.cache_limit,
+            raw: self.raw,
+            thinking: self.thinking,
+        })
+    }
+}
+
+/// [`Execution`] as an option's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExecutionArgument {
+    /// Each session decodes by itself; steps take turns
+    Serialized,
+    /// All sessions share each step: the fastest
+    #[default]
+    Batched,
+    /// Batched so that no session's tokens depend on the others
+    Exact,
+}
+
+impl From<ExecutionArgument> for Execution {
+    fn from(argument: ExecutionArgument) -> Self {
+        match argument {
+            ExecutionArgument::Serialized => Self::Serialized,
+            ExecutionArgument::Batched => Self::Batched,
+            ExecutionArgument::Exact => Self::Exact,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! `llmeval devices`: which MLX device will be used, and why.
+
+use crate::model::ComputeDevice;
+use std::io::Write;
+
+pub(super) fn run() -> anyhow::Result<u8> {
+    let device = ComputeDevice::detect();
+    writeln!(std::io::stdout(), "{}: {}", device.kind.name(), device.reason)?;
+    Ok(0)
+}

@@ -1,0 +1,38 @@
+//! Ctrl-C: the first one stops the run and lets it report, the second one ends the process at once.
+
+use super::INTERRUPTED;
+use tokio::sync::watch;
+
+/// Whether Ctrl-C was pressed.
+#[derive(Clone, Debug)]
+pub(super) struct Interrupt(watch::Receiver<bool>);
+
+impl Interrupt {
+    /// Takes Ctrl-C over from the system's default, which would lose what came so far.
+    pub fn listen() -> Self {
+        let (pressed, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            // Where the system offers no such signal nobody can interrupt, and the default stays.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                pressed.send_replace(true);
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    std::process::exit(INTERRUPTED.into());
+                }
+            }
+            pressed.closed().await;
+        });
+        Self(receiver)
+    }
+
+    /// Returns once Ctrl-C is pressed.
+    pub async fn pressed(&mut self) {
+        if self.0.wait_for(|pressed| *pressed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub fn was_pressed(&self) -> bool {
+        *self.0.borrow()
+    }
+}

@@ -1,0 +1,55 @@
+//! Progress of download and load, on a terminal only.
+
+use crate::protocol::LoadProgress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::Duration;
+
+const DOWNLOAD: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+const DOWNLOAD_OF_UNKNOWN_SIZE: &str = "{spinner} {msg} {bytes}, {bytes_per_sec}";
+const LOAD: &str = "{spinner} {msg}";
+
+/// A line on stderr that shows how far a load has come; nothing where stderr is no terminal.
+#[derive(Debug)]
+pub(super) struct LoadBar {
+    bar: ProgressBar,
+    model: String,
+}
+
+impl LoadBar {
+    /// Shows nothing yet; never anything where `quiet`.
+    pub fn new(model: String, quiet: bool) -> Self {
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Self { bar: ProgressBar::with_draw_target(None, target), model }
+    }
+
+    /// Shows how far it has come.
+    pub fn show(&self, progress: &LoadProgress) {
+        match progress {
+            LoadProgress::Downloading { file, done_bytes, total_bytes, done_files, total_files, .. } => {
+                self.style(if total_bytes.is_some() { DOWNLOAD } else { DOWNLOAD_OF_UNKNOWN_SIZE });
+                if let Some(total) = total_bytes {
+                    self.bar.set_length(*total);
+                }
+                self.bar.set_position(*done_bytes);
+                self.bar.set_message(format!("{file} (file {} of {total_files})", (done_files + 1).min(*total_files)));
+            }
+            LoadProgress::Loading => {
+                self.style(LOAD);
+                self.bar.set_message(format!("Loading {}", self.model));
+                self.bar.enable_steady_tick(Duration::from_millis(100));
+            }
+        }
+    }
+
+    /// Leaves no trace.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn style(&self, template: &str) {
+        // The templates are constants; one that doesn't parse would leave the style as it was.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+    }
+}
