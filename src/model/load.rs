@@ -3,6 +3,7 @@
 use super::config::{Config, Fields};
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
+use super::probe::choose_width;
 use super::weights::Weights;
 use super::{ModelError, architecture, gguf};
 use crate::hub::{self, FolderFiles, ModelFiles, gguf::Gguf, safetensors::read_tensor_index};
@@ -35,6 +36,7 @@ pub(super) fn load(files: &ModelFiles, device: &ComputeDevice) -> Result<Loaded,
         eval([array])?;
     }
     let weight_bytes = decoder.arrays().iter().map(|array| array.nbytes() as u64).sum();
+    let load_seconds = began.elapsed().as_secs_f64();
     let facts = ModelFacts {
         architecture: config.model_type.clone(),
         parameters,
@@ -42,8 +44,8 @@ pub(super) fn load(files: &ModelFiles, device: &ComputeDevice) -> Result<Loaded,
         kv_bytes_per_token: decoder.kv_shape.bytes_per_token(),
         context_length: config.max_position_embeddings,
         device: device.kind,
-        load_seconds: began.elapsed().as_secs_f64(),
-        exact_width: Err("the width has not been probed".into()),
+        load_seconds,
+        exact_width: choose_width(&decoder, device.kind),
     };
     Ok(Loaded { decoder, facts })
 }

@@ -16,6 +16,7 @@ mod load;
 mod mistral;
 mod mlp;
 mod norm;
+mod probe;
 mod quantization;
 mod qwen2;
 mod qwen3;
