@@ -1,6 +1,29 @@
-# The ways to build, run, test and package LLMEval.
+# The ways to build, run, test and package LLMEval. `make` lists them.
 
-.PHONY: check-macos app-cross app dmg
+SHELL := /bin/bash
+ARGS ?=
+
+.PHONY: help setup starter-model run test lint check-macos app-cross app dmg
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: ## on Linux: packages, MLX, bindings; nothing on a second call
+	@[ "$$(uname -s)" != Linux ] || tools/setup-linux.sh
+
+starter-model: ## fetch the starter model into the data folder; nothing on a second call
+	@python3 tools/starter-model.py
+
+run: setup starter-model ## build and start the program; ARGS="parallel --sessions 8" passes arguments on
+	cargo run --release --locked -- $(ARGS)
+
+test: setup starter-model ## run every test
+	cargo test --locked
+
+lint: setup ## formatting, clippy with warnings denied, licences and advisories
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+	tools/deny.sh
 
 check-macos: ## on Linux: type-check and lint every target for macOS
 	tools/macos/check.sh
