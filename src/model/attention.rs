@@ -1,6 +1,5 @@
 //! Grouped-query self-attention.
 
-use super::config::Config;
 use super::kv::{Attend, AttentionSettings};
 use super::linear::{Linear, Projections, Weight};
 use super::norm::RmsNorm;
@@ -40,11 +39,6 @@ pub struct Step<'a> {
 }
 
 impl Attention {
-    /// The usual scale, 1 / √head_dim, over all tokens.
-    pub fn usual_settings(config: &Config) -> AttentionSettings {
-        AttentionSettings { scale: (config.head_dim as f32).powf(-0.5), window: None }
-    }
-
     /// x [B, L, hidden] → [B, L, hidden].
     pub fn forward(&self, layer: usize, x: &Array, step: &mut Step<'_>) -> Result<Array> {
         let (batch, length) = (x.dim(0), x.dim(1));

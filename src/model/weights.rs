@@ -3,6 +3,7 @@
 use super::ModelError;
 use super::attention::Attention;
 use super::config::Config;
+use super::kv::AttentionSettings;
 use super::linear::{Linear, Projections, Weight};
 use super::mlp::{Activation, Mlp};
 use super::norm::RmsNorm;
@@ -138,7 +139,11 @@ impl Weights {
             heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
             head_dim: config.head_dim,
-            settings: Attention::usual_settings(config),
+            settings: AttentionSettings {
+                scale: (config.head_dim as f32).powf(-0.5),
+                window: None,
+                fold_groups: self.compute == Compute::DenseF32,
+            },
         })
     }
 

@@ -4,10 +4,9 @@
 //! the places from `end − n` on, and a mask hides what lies before. A slot whose session left is reused by the next
 //! that joins; when half of the slots are empty, the cache is packed.
 
-use super::{Attend, AttentionSettings, GROWTH, KvCache, KvShape, LayerKv, empty_like, rounded_up};
+use super::{Attend, AttentionSettings, GROWTH, KvCache, KvShape, LayerKv, attend_one_token, empty_like, rounded_up};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::fast::{ScaledDotProductAttentionMask, scaled_dot_product_attention};
 use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
 use mlx_rs::ops::{arange, concatenate};
 use std::cell::Cell;
@@ -249,9 +248,8 @@ impl Attend for PaddedStep<'_> {
             Some(mask) if first > self.first => Some(mask.try_index((.., .., .., first - self.first..))?),
             mask => mask.clone(),
         };
-        let mask = mask.as_ref().map(ScaledDotProductAttentionMask::Array);
-        let output =
-            scaled_dot_product_attention(into_slots(queries)?, all_keys, all_values, settings.scale, mask, None)?;
+        let queries = into_slots(queries)?;
+        let output = attend_one_token(&queries, &all_keys, &all_values, mask.as_ref(), settings)?;
         match &self.spread {
             Some(spread) => output.take_axis(&spread.slot_of_row, 0),
             None => Ok(output),

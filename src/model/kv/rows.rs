@@ -1,9 +1,8 @@
 //! One decode step of many sessions, each attending over its own unpadded cache.
 
-use super::{Attend, AttentionSettings, KvCache};
+use super::{Attend, AttentionSettings, KvCache, attend_one_token};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::fast::scaled_dot_product_attention;
 use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::ops::{concatenate, zeros_dtype};
 
@@ -27,7 +26,7 @@ impl Attend for EachOwn<'_> {
             let at = |array: &Array| array.try_index((row..row + 1, .., .., ..));
             let skip = settings.window.map_or(0, |window| (cache.length() + 1 - window).max(0));
             let (keys, values) = cache.append(layer, &at(keys)?, &at(values)?, skip)?;
-            outputs.push(scaled_dot_product_attention(at(queries)?, keys, values, settings.scale, None, None)?);
+            outputs.push(attend_one_token(&at(queries)?, &keys, &values, None, settings)?);
         }
         let padding = width - self.0.len() as i32;
         if padding > 0 {
