@@ -123,13 +123,15 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, endpoint: &str) -> Option<()
         }
         _ => {}
     }
-    let start = match (&request.range, &fault) {
-        (Some(range), fault) if !matches!(fault, Some(Fault::WithoutRange)) => {
-            range.strip_prefix("bytes=")?.split('-').next()?.parse().ok()?
-        }
-        _ => 0,
+    let range = match &fault {
+        Some(Fault::WithoutRange) => None,
+        _ => request.range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-')),
     };
-    send_content(stream, &request, &content, start, fault)
+    let range = match range {
+        Some((start, end)) => Some((start.parse().ok()?, end.parse().ok()?)),
+        None => None,
+    };
+    send_content(stream, &request, &content, range, fault)
 }
 
 fn read_request(stream: &TcpStream) -> Option<Request> {
@@ -158,11 +160,13 @@ fn send_content(
     mut stream: &TcpStream,
     request: &Request,
     content: &[u8],
-    start: usize,
+    range: Option<(usize, usize)>,
     fault: Option<Fault>,
 ) -> Option<()> {
-    let mut body = content.get(start..)?.to_vec();
-    let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+    let (status, mut body) = match range {
+        Some((first, last)) => ("206 Partial Content", content.get(first..=last)?.to_vec()),
+        None => ("200 OK", content.to_vec()),
+    };
     let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
     write!(head, "X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"\r\n\r\n", sha256(content)).unwrap();
     stream.write_all(head.as_bytes()).ok()?;

@@ -69,10 +69,7 @@ impl Hub {
 
     /// Downloads the newest commit of `id`, only what lacks of it.
     pub async fn pull(&self, id: &str, progress: impl Fn(LoadProgress) + Send + Sync) -> Result<ModelFiles, HubError> {
-        check_id(id)?;
-        if self.settings.offline {
-            return Err(HubError::Offline(id.to_owned()));
-        }
+        self.check_online(id)?;
         let snapshot = match self.download_snapshot(id, &progress).await {
             Err(HubError::TokenNeeded(id)) => {
                 let kept = tokio::task::spawn_blocking(self.settings.kept_token).await.unwrap_or_default();
@@ -129,6 +126,12 @@ impl Hub {
     /// The cache's folder.
     pub fn cache_folder(&self) -> &Path {
         self.client.cache_dir()
+    }
+
+    /// Refuses to make a request for what is no id, or while the network is to be left alone.
+    pub(super) fn check_online(&self, id: &str) -> Result<(), HubError> {
+        check_id(id)?;
+        if self.settings.offline { Err(HubError::Offline(id.to_owned())) } else { Ok(()) }
     }
 
     pub(super) fn repository_cache(&self, id: &str) -> RepositoryCache {

@@ -30,7 +30,7 @@ impl Hub {
         report: &(dyn Fn(LoadProgress) + Send + Sync),
     ) -> Result<PathBuf, HubError> {
         let cache = self.repository_cache(id);
-        let listing = self.list(id).await?;
+        let listing = self.listing(id).await?;
         self.check_disk(&cache, &listing.files)?;
         let total = listing.files.iter().map(|file| file.bytes).sum();
         let mut download = Download {
@@ -49,14 +49,18 @@ impl Hub {
     }
 
     /// The files and the commit that the hub has now.
-    pub(super) async fn list(&self, id: &str) -> Result<Listing, HubError> {
-        let mut tries = Tries::new(self);
+    pub(super) async fn listing(&self, id: &str) -> Result<Listing, HubError> {
+        let mut tries = self.tries();
         loop {
             match self.ask_for_listing(id).await {
                 Ok(answer) => return Listing::choose(id, answer),
                 Err(failure) => tries.wait_after(failure).await?,
             }
         }
+    }
+
+    pub(super) fn tries(&self) -> Tries<'_> {
+        Tries { hub: self, failed: 0 }
     }
 
     fn complete(&self, cache: &RepositoryCache, listing: &Listing) -> Result<(), HubError> {
@@ -122,12 +126,12 @@ impl Download<'_> {
     }
 
     async fn bring_missing(&mut self, file: &RemoteFile, partial: &mut PartialFile) -> Result<(), HubError> {
-        let mut tries = Tries::new(self.hub);
+        let mut tries = self.hub.tries();
         while partial.missing() > 0 {
             let before = partial.bytes();
             if let Err(failure) = self.stream(file, partial).await {
                 if partial.bytes() > before {
-                    tries = Tries::new(self.hub);
+                    tries = self.hub.tries();
                 }
                 tries.wait_after(failure).await?;
             }
@@ -170,11 +174,7 @@ pub(super) struct Tries<'a> {
     failed: u32,
 }
 
-impl<'a> Tries<'a> {
-    pub(super) fn new(hub: &'a Hub) -> Self {
-        Self { hub, failed: 0 }
-    }
-
+impl Tries<'_> {
     /// Waits until the next try, or gives up with the failure's error.
     pub(super) async fn wait_after(&mut self, failure: Failure) -> Result<(), HubError> {
         let (problem, asked) = match failure {

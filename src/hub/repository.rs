@@ -11,6 +11,13 @@ pub(super) struct RemoteFile {
     pub(super) hash: ContentHash,
 }
 
+impl RemoteFile {
+    /// Whether it is a shard of the weights.
+    pub(super) fn is_weights(&self) -> bool {
+        is_weights(&self.name)
+    }
+}
+
 /// How the hub names a file's content; the cache names its blob the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ContentHash {
@@ -96,7 +103,7 @@ impl Listing {
                 );
             }
         }
-        files.sort_by(|one, other| (is_weights(&one.name), &one.name).cmp(&(is_weights(&other.name), &other.name)));
+        files.sort_by(|one, other| (one.is_weights(), &one.name).cmp(&(other.is_weights(), &other.name)));
         Ok(Self { commit: answer.sha, files })
     }
 }

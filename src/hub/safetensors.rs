@@ -33,43 +33,67 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Fails where a header is broken, a file shorter or longer than its header says, or two shards hold one tensor.
 pub fn read_tensor_index(files: &FolderFiles) -> Result<TensorIndex, HubError> {
     let mut index = TensorIndex::new();
-    for shard in &files.shards {
-        for (name, info) in read_header(shard)?.tensors() {
-            let entry = TensorEntry {
-                dtype: info.dtype,
-                shape: info.shape.clone(),
-                bytes: (info.data_offsets.1 - info.data_offsets.0) as u64,
-                shard: shard.clone(),
-            };
-            if let Some(other) = index.insert(name.clone(), entry) {
-                let problem = format!("it holds the tensor {name}, which {} holds too", other.shard.display());
-                return Err(HubError::corrupt(shard, problem));
-            }
-        }
+    for path in &files.shards {
+        let mut file = File::open(path).map_err(HubError::io("read", path))?;
+        let bytes = file.metadata().map_err(HubError::io("read", path))?.len();
+        let shard = Shard { path, bytes };
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|_| shard.too_short())?;
+        let end = shard.header_end(&length)?;
+        let mut header = Vec::new();
+        file.take(end - 8).read_to_end(&mut header).map_err(HubError::io("read", path))?;
+        shard.add_to(&mut index, &header)?;
     }
     Ok(index)
 }
 
-/// Reads one file's header: 8 bytes of length, then JSON; the data behind must have exactly the size that it says.
-fn read_header(path: &Path) -> Result<Metadata, HubError> {
-    let mut file = File::open(path).map_err(HubError::io("read", path))?;
-    let size = file.metadata().map_err(HubError::io("read", path))?.len();
-    let mut length = [0; 8];
-    file.read_exact(&mut length)
-        .map_err(|_| HubError::corrupt(path, format!("it has only {size} bytes, too few for a safetensors file")))?;
-    let header_bytes = u64::from_le_bytes(length);
-    if header_bytes > size - 8 || header_bytes > MAX_HEADER_BYTES {
-        let problem = format!("its header would be {header_bytes} bytes long and the file has {size}");
-        return Err(HubError::corrupt(path, problem));
+/// A safetensors file of known size: 8 bytes with the header's length, a header of JSON, the tensors' data.
+pub(super) struct Shard<'a> {
+    pub(super) path: &'a Path,
+    pub(super) bytes: u64,
+}
+
+impl Shard<'_> {
+    /// Where the header ends, from the file's first 8 bytes.
+    pub(super) fn header_end(&self, first: &[u8]) -> Result<u64, HubError> {
+        let length = first.try_into().map(u64::from_le_bytes).map_err(|_| self.too_short())?;
+        if length > self.bytes.saturating_sub(8).min(MAX_HEADER_BYTES) {
+            return Err(
+                self.corrupt(format!("its header would be {length} bytes long and the file has {}", self.bytes))
+            );
+        }
+        Ok(8 + length)
     }
-    let mut header = Vec::with_capacity(header_bytes as usize);
-    file.take(header_bytes).read_to_end(&mut header).map_err(HubError::io("read", path))?;
-    // Reading it as `Metadata` checks each tensor's shape against its bytes, and that the tensors leave no gap.
-    let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| HubError::corrupt(path, format!("its header is broken: {error}")))?;
-    let expected = (8 + header_bytes).saturating_add(metadata.data_len() as u64);
-    if size != expected {
-        return Err(HubError::corrupt(path, format!("it has {size} bytes and its header speaks of {expected}")));
+
+    /// Adds the tensors that the header lists; the data behind it must have exactly the size that it says.
+    pub(super) fn add_to(&self, index: &mut TensorIndex, header: &[u8]) -> Result<(), HubError> {
+        // Reading it as `Metadata` checks each tensor's shape against its bytes, and that the tensors leave no gap.
+        let metadata: Metadata =
+            serde_json::from_slice(header).map_err(|error| self.corrupt(format!("its header is broken: {error}")))?;
+        let expected = (8 + header.len() as u64).saturating_add(metadata.data_len() as u64);
+        if self.bytes != expected {
+            return Err(self.corrupt(format!("it has {} bytes and its header speaks of {expected}", self.bytes)));
+        }
+        for (name, info) in metadata.tensors() {
+            let entry = TensorEntry {
+                dtype: info.dtype,
+                shape: info.shape.clone(),
+                bytes: (info.data_offsets.1 - info.data_offsets.0) as u64,
+                shard: self.path.to_owned(),
+            };
+            if let Some(other) = index.insert(name.clone(), entry) {
+                let other = other.shard.display();
+                return Err(self.corrupt(format!("it holds the tensor {name}, which {other} holds too")));
+            }
+        }
+        Ok(())
     }
-    Ok(metadata)
+
+    fn too_short(&self) -> HubError {
+        self.corrupt(format!("it has only {} bytes, too few for a safetensors file", self.bytes))
+    }
+
+    fn corrupt(&self, problem: String) -> HubError {
+        HubError::corrupt(self.path, problem)
+    }
 }

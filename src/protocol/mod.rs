@@ -1,5 +1,6 @@
 //! Plain data that all layers speak: settings, requests, events, figures. Imports nothing of this crate.
 
+mod catalog;
 mod config;
 mod event;
 mod execution;
@@ -13,6 +14,7 @@ mod sampling;
 mod tokenizer;
 mod update;
 
+pub use catalog::{Footprint, ListedModel, MEMORY_TOKENS, ModelCard, OnDisk, RegistryEntry, SamplingDefaults};
 pub use config::{InvalidConfig, ParallelConfig};
 pub use event::{EngineEvent, SessionError};
 pub use execution::Execution;

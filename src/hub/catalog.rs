@@ -1,0 +1,79 @@
+//! The list that a person chooses from: the registry, and what else is in the cache, with what is here and what fits.
+
+use super::{Hub, check_starter, registry, starter_path};
+use crate::protocol::{DeviceKind, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry};
+
+/// The machine that models are to run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Where MLX computes.
+    pub device: DeviceKind,
+    /// Bytes of memory that the device can use.
+    pub memory_bytes: u64,
+}
+
+impl Machine {
+    /// The share of memory that a model may take: the system and other programs need the rest.
+    const USABLE: f64 = 0.75;
+
+    /// This machine's main memory, which CPUs and Apple's GPUs use.
+    pub fn detect(device: DeviceKind) -> Self {
+        let kind = sysinfo::RefreshKind::nothing().with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram());
+        Self { device, memory_bytes: sysinfo::System::new_with_specifics(kind).total_memory() }
+    }
+
+    /// Whether `bytes` of model and sessions leave the rest of the machine enough.
+    pub fn fits(&self, bytes: u64) -> bool {
+        bytes as f64 <= self.memory_bytes as f64 * Self::USABLE
+    }
+}
+
+impl Hub {
+    /// The registry's models, then other models of the cache, which may or may not be of a supported architecture.
+    pub fn models(&self, machine: Machine) -> Vec<ListedModel> {
+        let entries = registry();
+        let mut others = self.cached_ids();
+        others.retain(|id| entries.iter().all(|entry| entry.id != *id));
+        let listed = entries.into_iter().map(|entry| self.listed(entry, machine));
+        let others = others.into_iter().map(|id| ListedModel {
+            name: id.clone(),
+            on_disk: self.on_disk(&ModelSource::Hub(id.clone())),
+            source: ModelSource::Hub(id),
+            entry: None,
+            fits: None,
+        });
+        // A repository that nothing was kept of, as after `discard_partial`, is no choice.
+        listed.chain(others.filter(|model| model.on_disk != OnDisk::No)).collect()
+    }
+
+    fn listed(&self, entry: RegistryEntry, machine: Machine) -> ListedModel {
+        let source = entry.source();
+        ListedModel {
+            name: entry.name.clone(),
+            on_disk: self.on_disk(&source),
+            fits: Some(machine.fits(entry.footprint().bytes(1, MEMORY_TOKENS, machine.device))),
+            source,
+            entry: Some(entry),
+        }
+    }
+
+    /// How much of `source` is on this machine.
+    pub fn on_disk(&self, source: &ModelSource) -> OnDisk {
+        match source {
+            ModelSource::Starter => match starter_path() {
+                Ok(path) if check_starter(&path).is_ok() => file_on_disk(&path),
+                _ => OnDisk::No,
+            },
+            ModelSource::Gguf(path) | ModelSource::Folder(path) => file_on_disk(path),
+            ModelSource::Hub(id) => match (self.cached(id), self.bytes_on_disk(id)) {
+                (Ok(Some(_)), Ok((bytes, _))) => OnDisk::Whole { bytes },
+                (Ok(None), Ok((whole, coming))) if whole + coming > 0 => OnDisk::Partly { bytes: whole + coming },
+                _ => OnDisk::No,
+            },
+        }
+    }
+}
+
+fn file_on_disk(path: &std::path::Path) -> OnDisk {
+    path.metadata().map_or(OnDisk::No, |metadata| OnDisk::Whole { bytes: metadata.len() })
+}
