@@ -17,12 +17,12 @@ mod model_files;
 mod model_fixtures;
 /// Our models compute what Python mlx-lm computes.
 mod parity;
+/// One window at a time, the menu's table, the app's own files.
+mod platform;
 /// The models that a person can choose.
 mod registry;
 /// Which session's prompt is read next, and how much of it.
 mod scheduler;
-/// One window at a time, the menu's table, the app's own files.
-mod platform;
 /// Sessions and parallel runs over a scripted engine and a real tokenizer.
 mod session;
 /// Which session's prompt is read next, and how much of it.
