@@ -31,6 +31,8 @@ mod scheduler;
 mod starter;
 /// What several topics need.
 mod support;
+/// Answers are split into words, thoughts and tool calls.
+mod text_segments;
 /// An answer's text as its tokens come.
 mod text_stream;
 /// Chat templates render as Python's transformers does.

@@ -11,6 +11,7 @@ mod model;
 mod request;
 mod result;
 mod sampling;
+mod segment;
 mod tokenizer;
 mod update;
 
@@ -25,5 +26,6 @@ pub use model::{DeviceKind, LoadProgress, ModelFacts, ModelSource, ModelSummary}
 pub use request::{SessionId, SessionRequest};
 pub use result::{EvaluationResult, RunReport, Timeline};
 pub use sampling::{InvalidSampling, Sampling, Strategy, session_seed};
+pub use segment::Segment;
 pub use tokenizer::GgufTokenizer;
 pub use update::{SessionState, SessionUpdate, UpdateKind};

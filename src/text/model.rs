@@ -1,8 +1,9 @@
 //! Everything about a model's text in one place: its tokenizer, chat template and end-of-sequence ids.
 
+use super::dialect::Dialect;
 use super::folder::{self, Parts};
 use super::token_bytes::{TokenBytes, UnsupportedDecoder};
-use super::{Chat, ChatTemplate, Detokenizer, TextError, gguf};
+use super::{Chat, ChatTemplate, Detokenizer, Segmenter, TextError, gguf};
 use crate::protocol::GgufTokenizer;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub struct TextModel {
     end_of_sequence: Arc<[u32]>,
     bos: Option<String>,
     prefix: Option<u32>,
+    dialect: Dialect,
 }
 
 impl TextModel {
@@ -34,12 +36,15 @@ impl TextModel {
 
     fn new(name: &str, parts: Parts) -> Result<Self, TextError> {
         let Parts { tokenizer, templates, special_tokens, end_of_sequence, prefix } = parts;
+        let dialect = Dialect::detect(&templates, |marker| tokenizer.token_to_id(marker).is_some());
         let tokens =
-            TokenBytes::new(&tokenizer, |_| false).map_err(|UnsupportedDecoder(decoder)| TextError::Unsupported {
-                model: name.to_owned(),
-                field: "decoder".into(),
-                value: decoder,
-                supported: TokenBytes::SUPPORTED.into(),
+            TokenBytes::new(&tokenizer, |token| dialect.is_marker(token)).map_err(|UnsupportedDecoder(decoder)| {
+                TextError::Unsupported {
+                    model: name.to_owned(),
+                    field: "decoder".into(),
+                    value: decoder,
+                    supported: TokenBytes::SUPPORTED.into(),
+                }
             })?;
         let bos = special_tokens.get("bos_token").cloned();
         let template =
@@ -52,6 +57,7 @@ impl TextModel {
             end_of_sequence: end_of_sequence.into_iter().collect(),
             bos,
             prefix,
+            dialect,
         })
     }
 
@@ -117,6 +123,13 @@ impl TextModel {
     /// Starts turning an answer's ids into text.
     pub fn detokenizer(&self) -> Detokenizer {
         Detokenizer::new(Arc::clone(&self.tokens))
+    }
+
+    /// Starts splitting the answer to `chat` into words, thoughts and tool calls, by this model's own markers.
+    pub fn segmenter(&self, chat: &Chat) -> Segmenter {
+        // A conversation that the template refuses has no answer to split.
+        let prompt = self.template.as_ref().and_then(|template| template.render(chat).ok()).unwrap_or_default();
+        Segmenter::new(self.dialect.clone(), &prompt, !chat.tools.is_empty())
     }
 
     /// The text of an answer whose ids are all there.
