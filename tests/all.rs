@@ -25,8 +25,6 @@ mod registry;
 mod scheduler;
 /// Sessions and parallel runs over a scripted engine and a real tokenizer.
 mod session;
-/// Which session's prompt is read next, and how much of it.
-mod scheduler;
 /// The starter model is the one that set-up wrote.
 mod starter;
 /// What several topics need.
