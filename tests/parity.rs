@@ -47,6 +47,13 @@ fn sessions_that_take_turns_get_the_ids_of_mlx_lm() {
     }
 }
 
+#[test]
+fn sessions_in_exact_cohorts_get_the_ids_of_mlx_lm() {
+    for fixture in all() {
+        sessions_get_their_own_ids(&fixture, Execution::Exact);
+    }
+}
+
 /// One session a prompt: each joins five steps after the one before, and leaves with its last id.
 fn sessions_get_their_own_ids(fixture: &Fixture, execution: Execution) {
     let mut model = MlxBackend::load(&fixture.files).unwrap();

@@ -14,10 +14,10 @@ pub struct Attention {
     pub qkv_proj: Projections,
     /// Back to the residual stream.
     pub o_proj: Linear,
-    /// Norm of each query head, where the architecture has one.
-    pub q_norm: Option<RmsNorm>,
-    /// Norm of each key head, where the architecture has one.
-    pub k_norm: Option<RmsNorm>,
+    /// Norm of the queries, where the architecture has one.
+    pub q_norm: Option<HeadNorm>,
+    /// Norm of the keys, where the architecture has one.
+    pub k_norm: Option<HeadNorm>,
     /// None in layers without positions.
     pub rope: Option<Rope>,
     /// Query heads.
@@ -28,6 +28,31 @@ pub struct Attention {
     pub head_dim: i32,
     /// Scale and window.
     pub settings: AttentionSettings,
+}
+
+/// A norm of queries or keys.
+#[derive(Debug)]
+pub enum HeadNorm {
+    /// Each head by itself; the weight has head_dim entries, which all heads share.
+    EachHead(RmsNorm),
+    /// All heads as one vector.
+    AllHeads(RmsNorm),
+}
+
+impl HeadNorm {
+    /// See [`RmsNorm::one_plus`].
+    pub fn one_plus(self) -> Result<Self> {
+        match self {
+            Self::EachHead(norm) => norm.one_plus().map(Self::EachHead),
+            Self::AllHeads(norm) => norm.one_plus().map(Self::AllHeads),
+        }
+    }
+
+    fn array(&self) -> &Array {
+        match self {
+            Self::EachHead(norm) | Self::AllHeads(norm) => norm.array(),
+        }
+    }
 }
 
 /// What one pass over the layers needs besides the hidden states.
@@ -53,11 +78,13 @@ impl Attention {
     }
 
     /// x [B, L, heads · head_dim] → [B, heads, L, head_dim], normed and rotated.
-    fn heads(&self, x: &Array, heads: i32, norm: Option<&RmsNorm>, positions: &Positions) -> Result<Array> {
-        let mut x = x.reshape(&[x.dim(0), x.dim(1), heads, self.head_dim])?;
-        if let Some(norm) = norm {
-            x = norm.forward(&x)?;
-        }
+    fn heads(&self, x: &Array, heads: i32, norm: Option<&HeadNorm>, positions: &Positions) -> Result<Array> {
+        let shape = [x.dim(0), x.dim(1), heads, self.head_dim];
+        let x = match norm {
+            None => x.reshape(&shape)?,
+            Some(HeadNorm::EachHead(norm)) => norm.forward(&x.reshape(&shape)?)?,
+            Some(HeadNorm::AllHeads(norm)) => norm.forward(x)?.reshape(&shape)?,
+        };
         let x = x.transpose_axes(&[0, 2, 1, 3])?;
         match &self.rope {
             Some(rope) => rope.apply(&x, positions),
@@ -72,7 +99,7 @@ impl Attention {
 
     /// The arrays to evaluate.
     pub fn arrays(&self) -> Vec<&Array> {
-        let norms = self.q_norm.iter().chain(&self.k_norm).map(RmsNorm::array);
+        let norms = self.q_norm.iter().chain(&self.k_norm).map(HeadNorm::array);
         self.qkv_proj.arrays().into_iter().chain(self.o_proj.arrays()).chain(norms).collect()
     }
 }

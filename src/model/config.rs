@@ -1,6 +1,7 @@
 //! config.json (or a GGUF's metadata in its terms), read once and checked before any weight is.
 
 use super::ModelError;
+use super::mlp::Activation;
 use super::quantization::QuantizationPlan;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,10 @@ pub struct Config {
     pub rope_traditional: bool,
     /// How positions beyond the trained context are mapped.
     pub rope_scaling: RopeScaling,
-    /// Whether the embedding is the output matrix too.
-    pub tie_word_embeddings: bool,
+    /// Whether the embedding is the output matrix too; where config.json says nothing, the checkpoint's tensors do.
+    pub tie_word_embeddings: Option<bool>,
+    /// What stands between the MLP's products.
+    pub hidden_act: Activation,
     /// How the weights are packed.
     pub quantization: QuantizationPlan,
     /// Everything else, for architectures with fields of their own.
@@ -51,8 +54,9 @@ pub enum RopeScaling {
     Linear { factor: f32 },
     /// Long wavelengths divided by `factor`, short ones kept, those between interpolated.
     Llama3 { factor: f32, low_freq_factor: f32, high_freq_factor: f32, original_max_position_embeddings: f32 },
-    /// Each wavelength times its own factor: a GGUF's `rope_freqs`.
-    Factors(Vec<f32>),
+    /// Each wavelength times its own factor, and the rotated vectors times `amplitude`: `longrope` (LongRoPE, Ding et
+    /// al. 2024), whose long factors serve at every length, as in mlx-lm; and a GGUF's `rope_freqs`.
+    Factors { factors: Vec<f32>, amplitude: f32 },
 }
 
 /// A JSON object whose every misuse becomes an error that names the file and the field.
@@ -129,10 +133,11 @@ impl Config {
                 "num_attention_heads ({num_attention_heads}) must be a multiple of num_key_value_heads ({num_key_value_heads})"
             )));
         }
-        let activation = ["hidden_act", "hidden_activation"].iter().find_map(|field| fields.get(field).as_str());
-        if let Some(activation) = activation.filter(|name| !super::mlp::Activation::SUPPORTED.contains(name)) {
-            return Err(unsupported("hidden_act", activation, &super::mlp::Activation::SUPPORTED.join(", ")));
-        }
+        let hidden_act = match ["hidden_act", "hidden_activation"].iter().find_map(|field| fields.get(field).as_str()) {
+            Some(name) => Activation::named(name).map_err(|supported| unsupported("hidden_act", name, &supported))?,
+            None if model_type.starts_with("gemma") => Activation::GeluTanh,
+            None => Activation::Silu,
+        };
         Ok(Self {
             hidden_size,
             num_hidden_layers: fields.size("num_hidden_layers", None)? as usize,
@@ -146,7 +151,11 @@ impl Config {
             rope_theta: rope_theta(&fields)?,
             rope_traditional: fields.flag("rope_traditional", false)?,
             rope_scaling: RopeScaling::read(&fields)?,
-            tie_word_embeddings: fields.flag("tie_word_embeddings", true)?,
+            tie_word_embeddings: match fields.get("tie_word_embeddings") {
+                Value::Null => None,
+                _ => Some(fields.flag("tie_word_embeddings", true)?),
+            },
+            hidden_act,
             quantization: QuantizationPlan::from_config(&fields.object)?,
             model_type,
             fields,
@@ -174,14 +183,32 @@ impl RopeScaling {
         match kind {
             "default" => Ok(Self::Default),
             "linear" => Ok(Self::Linear { factor: scaling.number("factor", None)? }),
+            "longrope" | "su" => long_rope(fields, &scaling),
             "llama3" => Ok(Self::Llama3 {
                 factor: scaling.number("factor", None)?,
                 low_freq_factor: scaling.number("low_freq_factor", Some(1.0))?,
                 high_freq_factor: scaling.number("high_freq_factor", Some(4.0))?,
                 original_max_position_embeddings: scaling.number("original_max_position_embeddings", Some(8192.0))?,
             }),
-            other => Err(unsupported(&format!("{name}.rope_type"), other, "default, linear, llama3")),
+            other => Err(unsupported(&format!("{name}.rope_type"), other, "default, linear, llama3, longrope")),
         }
+    }
+}
+
+/// The amplitude makes up for the attention's flattening over a longer context.
+fn long_rope(fields: &Fields, scaling: &Fields) -> Result<RopeScaling, ModelError> {
+    let factors: Option<Vec<f32>> = scaling.get("long_factor").as_array().and_then(|list| {
+        list.iter().map(|factor| factor.as_f64().map(|factor| factor as f32).filter(|factor| *factor > 0.0)).collect()
+    });
+    let factors =
+        factors.ok_or_else(|| fields.problem("rope_scaling.long_factor must be a list of positive numbers"))?;
+    let field = "original_max_position_embeddings";
+    let trained = scaling.number(field, Some(fields.number(field, Some(4096.0))?))?;
+    let stretch = fields.number("max_position_embeddings", Some(131_072.0))? / trained;
+    let amplitude = if stretch > 1.0 { (1.0 + stretch.ln() / trained.ln()).sqrt() } else { 1.0 };
+    match amplitude.is_finite() {
+        true => Ok(RopeScaling::Factors { factors, amplitude }),
+        false => Err(fields.problem(format!("{field} must be above 1, not {trained}"))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A decoder-only transformer: embedding, layers, norm, output matrix. Architectures differ in their layers.
 
 use super::attention::{Attention, Step};
+use super::experts::MixtureOfExperts;
 use super::kv::KvShape;
 use super::linear::Weight;
 use super::mlp::{Mlp, scalar};
@@ -15,8 +16,13 @@ pub trait Layer: Debug {
     /// hidden [B, L, hidden] → [B, L, hidden]; `index` is the layer's number.
     fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_>) -> Result<Array>;
 
-    /// The matrices, in the order of their use.
+    /// The matrices that all tokens pass, in the order of their use.
     fn weights(&self) -> Vec<&Weight>;
+
+    /// The mixture of experts, where the layer has one.
+    fn experts(&self) -> Option<&MixtureOfExperts> {
+        None
+    }
 
     /// The arrays to evaluate.
     fn arrays(&self) -> Vec<&Array>;
@@ -88,19 +94,73 @@ pub struct PreNormLayer {
     pub self_attn: Attention,
     /// Before the MLP.
     pub post_attention_layernorm: RmsNorm,
-    /// The MLP.
-    pub mlp: Mlp,
+    /// The MLP, or many of them.
+    pub mlp: FeedForward,
+    /// Factor of what attention and MLP add, where the architecture has one.
+    pub residual_multiplier: Option<f32>,
+}
+
+/// What follows the attention in a layer.
+#[derive(Debug)]
+pub enum FeedForward {
+    /// One MLP for all tokens.
+    Dense(Mlp),
+    /// A few of many MLPs for each token.
+    Sparse(MixtureOfExperts),
+}
+
+impl FeedForward {
+    /// x [B, L, hidden] → [B, L, hidden].
+    pub fn forward(&self, x: &Array) -> Result<Array> {
+        match self {
+            Self::Dense(mlp) => mlp.forward(x),
+            Self::Sparse(experts) => experts.forward(x),
+        }
+    }
+
+    /// The matrices that all tokens pass.
+    pub fn weights(&self) -> Vec<&Weight> {
+        match self {
+            Self::Dense(mlp) => mlp.weights(),
+            Self::Sparse(experts) => experts.weights(),
+        }
+    }
+
+    /// The arrays to evaluate.
+    pub fn arrays(&self) -> Vec<&Array> {
+        match self {
+            Self::Dense(mlp) => mlp.arrays(),
+            Self::Sparse(experts) => experts.arrays(),
+        }
+    }
+}
+
+impl PreNormLayer {
+    fn scaled(&self, addend: Array) -> Result<Array> {
+        match self.residual_multiplier {
+            Some(factor) => addend.multiply(scalar(factor, &addend)?),
+            None => Ok(addend),
+        }
+    }
 }
 
 impl Layer for PreNormLayer {
     fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_>) -> Result<Array> {
         let attended = self.self_attn.forward(index, &self.input_layernorm.forward(hidden)?, step)?;
-        let hidden = hidden.add(attended)?;
-        hidden.add(self.mlp.forward(&self.post_attention_layernorm.forward(&hidden)?)?)
+        let hidden = hidden.add(self.scaled(attended)?)?;
+        let mixed = self.mlp.forward(&self.post_attention_layernorm.forward(&hidden)?)?;
+        hidden.add(self.scaled(mixed)?)
     }
 
     fn weights(&self) -> Vec<&Weight> {
         self.self_attn.weights().into_iter().chain(self.mlp.weights()).collect()
+    }
+
+    fn experts(&self) -> Option<&MixtureOfExperts> {
+        match &self.mlp {
+            FeedForward::Dense(_) => None,
+            FeedForward::Sparse(experts) => Some(experts),
+        }
     }
 
     fn arrays(&self) -> Vec<&Array> {

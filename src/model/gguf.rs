@@ -88,7 +88,7 @@ pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScalin
         if key == "rope_freqs.weight" {
             let factors = array.as_dtype(Dtype::Float32)?;
             let factors = factors.to_vec_exact::<f32>().map_err(|error| device_error(&error))?;
-            scaling = Some(RopeScaling::Factors(factors));
+            scaling = Some(RopeScaling::Factors { factors, amplitude: 1.0 });
         } else {
             tensors.insert(checkpoint_name(&key).unwrap_or(key), array);
         }

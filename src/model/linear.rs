@@ -2,7 +2,7 @@
 
 use super::quantization::Quantization;
 use mlx_rs::error::Result;
-use mlx_rs::ops::{addmm, concatenate, dequantize, quantized_matmul};
+use mlx_rs::ops::{addmm, concatenate, dequantize, gather_mm, gather_qmm, quantized_matmul};
 use mlx_rs::{Array, Dtype};
 
 /// `x Wᵀ + b`. Shapes: weight [out, in] as in the checkpoint, x [.., in], result [.., out].
@@ -22,9 +22,9 @@ pub enum Weight {
 }
 
 impl Weight {
-    /// A dense weight [out, in].
-    pub fn dense(weight: &Array) -> Self {
-        Self::Dense { transposed: weight.t() }
+    /// A dense weight [out, in], or a stack of them [experts, out, in].
+    pub fn dense(weight: &Array) -> Result<Self> {
+        Ok(Self::Dense { transposed: weight.swap_axes(-1, -2)? })
     }
 
     /// Unpacks to `dtype`.
@@ -39,7 +39,7 @@ impl Weight {
                     quantization.group_size,
                     quantization.bits,
                 )?;
-                Ok(Self::dense(&weight.as_dtype(dtype)?))
+                Self::dense(&weight.as_dtype(dtype)?)
             }
         }
     }
@@ -50,6 +50,17 @@ impl Weight {
             Self::Dense { transposed } => x.matmul(transposed),
             Self::Quantized { packed, scales, biases, quantization } => {
                 quantized_matmul(x, packed, scales, biases, true, quantization.group_size, quantization.bits)
+            }
+        }
+    }
+
+    /// `x Wᵀ` with the matrix of a stack that `experts` [.., k] names: x [.., 1 or k, 1, in] → [.., k, 1, out].
+    pub fn product_of_experts(&self, x: &Array, experts: &Array) -> Result<Array> {
+        match self {
+            Self::Dense { transposed } => gather_mm(x, transposed, None, experts, false),
+            Self::Quantized { packed, scales, biases, quantization } => {
+                let (group_size, bits) = (quantization.group_size, quantization.bits);
+                gather_qmm(x, packed, scales, biases, None, experts, true, group_size, bits, false)
             }
         }
     }
@@ -72,7 +83,7 @@ impl Weight {
     pub fn outputs(&self) -> i32 {
         match self {
             Self::Dense { transposed } => transposed.dim(-1),
-            Self::Quantized { packed, .. } => packed.dim(0),
+            Self::Quantized { packed, .. } => packed.dim(-2),
         }
     }
 
@@ -103,7 +114,7 @@ impl Weight {
                         _ => return Ok(None),
                     }
                 }
-                Ok(Some(Self::dense(&concatenate(&parts, 0)?)))
+                Self::dense(&concatenate(&parts, 0)?).map(Some)
             }
             [Self::Quantized { quantization: first, .. }, ..] => {
                 let (mut packed_parts, mut scale_parts, mut bias_parts) = (Vec::new(), Vec::new(), Vec::new());

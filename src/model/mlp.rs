@@ -16,7 +16,18 @@ pub enum Activation {
 
 impl Activation {
     /// config.json's names of them.
-    pub const SUPPORTED: [&'static str; 4] = ["silu", "swish", "gelu_pytorch_tanh", "gelu_new"];
+    const NAMES: [(&'static str, Self); 4] = [
+        ("silu", Self::Silu),
+        ("swish", Self::Silu),
+        ("gelu_pytorch_tanh", Self::GeluTanh),
+        ("gelu_new", Self::GeluTanh),
+    ];
+
+    /// By config.json's name of it; the error lists the known ones.
+    pub fn named(name: &str) -> std::result::Result<Self, String> {
+        let known = Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, activation)| *activation);
+        known.ok_or_else(|| Self::NAMES.map(|(name, _)| name).join(", "))
+    }
 
     /// x [..] → [..].
     pub fn apply(self, x: &Array) -> Result<Array> {
@@ -45,9 +56,9 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// From the checkpoint's `gate_proj`, `up_proj` and `down_proj`.
-    pub fn new(gate: Linear, up: Linear, down: Linear, activation: Activation) -> Result<Self> {
-        Ok(Self { gate_up: Projections::new(vec![gate, up])?, down, activation })
+    /// `gate_up` are the checkpoint's `gate_proj` and `up_proj`, `down` its `down_proj`.
+    pub fn new(gate_up: Projections, down: Linear, activation: Activation) -> Self {
+        Self { gate_up, down, activation }
     }
 
     /// x [B, L, hidden] → [B, L, hidden].

@@ -1,5 +1,6 @@
 //! Root mean square norm (Zhang and Sennrich 2019).
 
+use super::mlp::scalar;
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::fast::rms_norm;
@@ -15,6 +16,11 @@ impl RmsNorm {
     /// `weight` has the shape of the last axis.
     pub fn new(weight: Array, eps: f32) -> Self {
         Self { weight, eps }
+    }
+
+    /// The norm whose weight is 1 + this one's: how Gemma stores them.
+    pub fn one_plus(self) -> Result<Self> {
+        Ok(Self { weight: self.weight.add(scalar(1.0, &self.weight)?)?, eps: self.eps })
     }
 
     /// x [.., dim] → [.., dim].

@@ -5,7 +5,6 @@
 //! This asks the model's own matrices: the same row, at every place, beside random neighbours.
 
 use super::decoder::Decoder;
-use super::linear::Weight;
 use crate::engine::BackendError;
 use crate::protocol::DeviceKind;
 use mlx_rs::error::Result;
@@ -53,17 +52,29 @@ fn passes(decoder: &Decoder, width: usize) -> Result<bool> {
     let first_layer = decoder.layers.first().map(|layer| layer.weights()).unwrap_or_default();
     let output = decoder.lm_head.as_ref().unwrap_or(&decoder.embed_tokens);
     for (seed, weight) in (0..).zip(first_layer.into_iter().chain([output])) {
-        if !is_row_independent(weight, width as i32, decoder, seed)? {
+        if !is_row_independent(|x| weight.product(x), weight.inputs(), width as i32, decoder, seed)? {
             return Ok(false);
         }
     }
-    Ok(true)
+    match decoder.layers.iter().find_map(|layer| layer.experts()) {
+        Some(experts) => {
+            is_row_independent(|x| experts.forward(x), experts.gate.weight().inputs(), width as i32, decoder, 0)
+        }
+        None => Ok(true),
+    }
 }
 
-fn is_row_independent(weight: &Weight, width: i32, decoder: &Decoder, seed: u64) -> Result<bool> {
+/// Whether `product` gives a row of `inputs` numbers the same bits at every place among `width` rows.
+fn is_row_independent(
+    product: impl Fn(&Array) -> Result<Array>,
+    inputs: i32,
+    width: i32,
+    decoder: &Decoder,
+    seed: u64,
+) -> Result<bool> {
     let noise = |rows: i32, seed: u64| -> Result<Array> {
         let key = random::key(seed)?;
-        random::normal::<f32>(&[rows, 1, weight.inputs()], None, None, &key)?.as_dtype(decoder.kv_shape.dtype)
+        random::normal::<f32>(&[rows, 1, inputs], None, None, &key)?.as_dtype(decoder.kv_shape.dtype)
     };
     let row = noise(1, seed)?;
     let mut reference: Option<Array> = None;
@@ -71,7 +82,7 @@ fn is_row_independent(weight: &Weight, width: i32, decoder: &Decoder, seed: u64)
         let neighbours = noise(width, 1000 * (seed + 1) + place as u64)?;
         let input =
             concatenate(&[neighbours.try_index(..place)?, row.clone(), neighbours.try_index(place..width - 1)?], 0)?;
-        let output = weight.product(&input)?.try_index(place..place + 1)?;
+        let output = product(&input)?.try_index(place..place + 1)?;
         match &reference {
             None => reference = Some(output),
             Some(reference) => {

@@ -1,7 +1,8 @@
 //! Rotary position embedding (RoFormer, Su et al. 2021) with the scalings that checkpoints ask for.
 
+use super::ModelError;
 use super::config::{Config, RopeScaling};
-use mlx_rs::error::Result;
+use mlx_rs::error::Result as MlxResult;
 use mlx_rs::{Array, fast};
 use std::f32::consts::TAU;
 
@@ -14,6 +15,8 @@ pub struct Rope {
     scale: f32,
     /// Wavelengths / 2π, shape [dims / 2], where they aren't powers of `base`.
     freqs: Option<Array>,
+    /// Factors of a head's dimensions before they are rotated, shape [head_dim].
+    amplitude: Option<Array>,
 }
 
 /// Where the tokens of a step stand in their sessions.
@@ -27,37 +30,49 @@ pub enum Positions {
 
 impl Rope {
     /// As config.json says, over all of a head's dimensions.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config) -> Result<Self, ModelError> {
         Self::with_theta(config, config.head_dim, config.rope_theta, &config.rope_scaling)
     }
 
-    /// With wavelengths of its own, for architectures whose layers differ.
-    pub fn with_theta(config: &Config, dims: i32, theta: f32, scaling: &RopeScaling) -> Self {
-        let plain = Self { dims, traditional: config.rope_traditional, base: Some(theta), scale: 1.0, freqs: None };
+    /// Over a head's first `dims` dimensions and with wavelengths of its own, for architectures whose layers differ.
+    pub fn with_theta(config: &Config, dims: i32, theta: f32, scaling: &RopeScaling) -> Result<Self, ModelError> {
+        let plain = Self {
+            dims,
+            traditional: config.rope_traditional,
+            base: Some(theta),
+            scale: 1.0,
+            freqs: None,
+            amplitude: None,
+        };
         match scaling {
-            RopeScaling::Default => plain,
-            RopeScaling::Linear { factor } => Self { scale: 1.0 / factor, ..plain },
+            RopeScaling::Default => Ok(plain),
+            RopeScaling::Linear { factor } => Ok(Self { scale: 1.0 / factor, ..plain }),
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
                 let (low, high) = (*low_freq_factor, *high_freq_factor);
                 let freqs = llama3_freqs(dims, theta, *factor, low, high, *original_max_position_embeddings);
-                Self { base: None, freqs: Some(Array::from_slice(&freqs, &[dims / 2])), ..plain }
+                Ok(Self { base: None, freqs: Some(Array::from_slice(&freqs, &[dims / 2])), ..plain })
             }
-            RopeScaling::Factors(factors) => {
+            RopeScaling::Factors { factors, .. } if factors.len() as i32 * 2 != dims => Err(config.fields.problem(
+                format!("the rotary embedding of {dims} dimensions needs {} factors, not {}", dims / 2, factors.len()),
+            )),
+            RopeScaling::Factors { factors, amplitude } => {
                 let freqs: Vec<f32> =
                     (0..).zip(factors).map(|(index, factor)| wavelength(dims, theta, index) * factor).collect();
-                Self { base: None, freqs: Some(Array::from_slice(&freqs, &[dims / 2])), ..plain }
+                let amplitudes: Vec<f32> =
+                    (0..config.head_dim).map(|index| if index < dims { *amplitude } else { 1.0 }).collect();
+                let amplitude = (*amplitude != 1.0).then(|| Array::from_slice(&amplitudes, &[config.head_dim]));
+                Ok(Self { base: None, freqs: Some(Array::from_slice(&freqs, &[dims / 2])), amplitude, ..plain })
             }
         }
     }
 
-    /// With given wavelengths / 2π (`dims` / 2 of them).
-    pub fn with_freqs(dims: i32, traditional: bool, freqs: &[f32]) -> Self {
-        Self { dims, traditional, base: None, scale: 1.0, freqs: Some(Array::from_slice(freqs, &[dims / 2])) }
-    }
-
     /// x [B, heads, L, head_dim], rotated.
-    pub fn apply(&self, x: &Array, positions: &Positions) -> Result<Array> {
-        let freqs = self.freqs.as_ref();
+    pub fn apply(&self, x: &Array, positions: &Positions) -> MlxResult<Array> {
+        let amplified = match &self.amplitude {
+            Some(amplitude) => Some(x.multiply(amplitude.as_dtype(x.dtype())?)?),
+            None => None,
+        };
+        let (x, freqs) = (amplified.as_ref().unwrap_or(x), self.freqs.as_ref());
         match positions {
             Positions::From(offset) => {
                 fast::rope(x, self.dims, self.traditional, self.base, self.scale, *offset, freqs)

@@ -3,12 +3,14 @@
 use super::ModelError;
 use super::attention::Attention;
 use super::config::Config;
+use super::experts::MixtureOfExperts;
 use super::kv::AttentionSettings;
 use super::linear::{Linear, Projections, Weight};
-use super::mlp::{Activation, Mlp};
+use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::quantization::Quantization;
 use super::rope::Rope;
+use mlx_rs::ops::stack;
 use mlx_rs::{Array, Dtype};
 use std::collections::HashMap;
 
@@ -71,19 +73,25 @@ impl Weights {
 
     /// The matrix `path`.weight of [outputs, inputs], dense or packed.
     pub fn matrix(&mut self, config: &Config, path: &str, outputs: i32, inputs: i32) -> Result<Weight, ModelError> {
+        self.matrices(config, path, &[outputs], inputs)
+    }
+
+    /// The matrices `path`.weight of [.., outputs, inputs], dense or packed; `rows` are the axes before the last.
+    pub fn matrices(&mut self, config: &Config, path: &str, rows: &[i32], inputs: i32) -> Result<Weight, ModelError> {
+        let shape = |columns: i32| [rows, &[columns]].concat();
         let (weight, scales, biases) = (format!("{path}.weight"), format!("{path}.scales"), format!("{path}.biases"));
         if !self.has(&scales) {
-            return Ok(Weight::dense(&self.tensor(&weight, &[outputs, inputs])?));
+            return Ok(Weight::dense(&self.tensor(&weight, &shape(inputs))?)?);
         }
         let quantization = self.quantization_of(config, path, &weight, inputs)?;
         let groups = inputs / quantization.group_size;
         let mut part = |name: &str, columns: i32| {
             let array = self.raw(name)?;
-            match array.shape() == [outputs, columns] {
+            match array.shape() == shape(columns) {
                 true => Ok(array),
                 false => Err(ModelError::WrongShape {
                     name: name.into(),
-                    expected: vec![outputs, columns],
+                    expected: shape(columns),
                     found: array.shape().to_vec(),
                 }),
             }
@@ -94,7 +102,7 @@ impl Weights {
         }
         let packed =
             Weight::Quantized { packed, scales: part(&scales, groups)?, biases: part(&biases, groups)?, quantization };
-        self.parameters += outputs as u64 * inputs as u64;
+        self.parameters += shape(inputs).iter().map(|axis| *axis as u64).product::<u64>();
         match self.compute {
             Compute::DenseF32 => Ok(packed.dequantized(Dtype::Float32)?),
             Compute::AsStored => Ok(packed),
@@ -120,6 +128,42 @@ impl Weights {
         Ok(RmsNorm::new(self.tensor(&format!("{path}.weight"), &[dim])?, config.rms_norm_eps))
     }
 
+    /// `mlp` of the layer at `path`, where it is a mixture of experts: a router `gate` and the stacks of `switch_mlp`.
+    /// `inner` is one expert's width.
+    pub fn experts(
+        &mut self,
+        config: &Config,
+        path: &str,
+        inner: i32,
+        routing: Routing,
+    ) -> Result<MixtureOfExperts, ModelError> {
+        let (hidden, experts) = (config.hidden_size, routing.experts);
+        for module in ["gate_proj", "up_proj", "down_proj"] {
+            self.stack_experts(path, module, experts)?;
+        }
+        let path_of = |module: &str| format!("{path}.switch_mlp.{module}");
+        Ok(MixtureOfExperts {
+            gate: self.linear(config, &format!("{path}.gate"), experts, hidden, false)?,
+            gate_proj: self.matrices(config, &path_of("gate_proj"), &[experts, inner], hidden)?,
+            up_proj: self.matrices(config, &path_of("up_proj"), &[experts, inner], hidden)?,
+            down_proj: self.matrices(config, &path_of("down_proj"), &[experts, hidden], inner)?,
+            experts_per_token: routing.experts_per_token,
+            normalise: routing.normalise,
+            activation: config.hidden_act,
+        })
+    }
+
+    /// Hugging Face keeps each expert's matrix by itself.
+    fn stack_experts(&mut self, path: &str, module: &str, experts: i32) -> Result<(), ModelError> {
+        let name = |expert: i32| format!("{path}.experts.{expert}.{module}.weight");
+        if !self.has(&name(0)) {
+            return Ok(());
+        }
+        let each = (0..experts).map(|expert| self.raw(&name(expert))).collect::<Result<Vec<_>, _>>()?;
+        self.tensors.insert(format!("{path}.switch_mlp.{module}.weight"), stack(&each, 0)?);
+        Ok(())
+    }
+
     /// `self_attn` of the layer at `path`, without norms of heads.
     pub fn attention(&mut self, config: &Config, path: &str, biases: AttentionBiases) -> Result<Attention, ModelError> {
         let queries = config.num_attention_heads * config.head_dim;
@@ -135,31 +179,37 @@ impl Weights {
             o_proj: self.linear(config, &format!("{path}.o_proj"), hidden, queries, biases.output)?,
             q_norm: None,
             k_norm: None,
-            rope: Some(Rope::new(config)),
+            rope: Some(Rope::new(config)?),
             heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
             head_dim: config.head_dim,
-            settings: AttentionSettings {
-                scale: (config.head_dim as f32).powf(-0.5),
-                window: None,
-                fold_groups: self.compute == Compute::DenseF32,
-            },
+            settings: self.usual_settings(config),
         })
     }
 
+    /// The usual scale, 1 / √head_dim, over all tokens.
+    pub fn usual_settings(&self, config: &Config) -> AttentionSettings {
+        AttentionSettings {
+            scale: (config.head_dim as f32).powf(-0.5),
+            window: None,
+            softcap: None,
+            fold_groups: self.compute == Compute::DenseF32,
+        }
+    }
+
     /// `mlp` of the layer at `path`.
-    pub fn mlp(&mut self, config: &Config, path: &str, activation: Activation, bias: bool) -> Result<Mlp, ModelError> {
+    pub fn mlp(&mut self, config: &Config, path: &str, bias: bool) -> Result<Mlp, ModelError> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let gate = self.linear(config, &format!("{path}.gate_proj"), inner, hidden, bias)?;
         let up = self.linear(config, &format!("{path}.up_proj"), inner, hidden, bias)?;
         let down = self.linear(config, &format!("{path}.down_proj"), hidden, inner, bias)?;
-        Ok(Mlp::new(gate, up, down, activation)?)
+        Ok(Mlp::new(Projections::new(vec![gate, up])?, down, config.hidden_act))
     }
 
     /// Refuses tensors that nobody took. Tables that other programs store and anyone can compute are no error.
     pub fn finish(self, config: &Config) -> Result<(), ModelError> {
         let derived = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight";
-        let tied = |name: &str| config.tie_word_embeddings && name.starts_with("lm_head.");
+        let tied = |name: &str| config.tie_word_embeddings == Some(true) && name.starts_with("lm_head.");
         let mut names: Vec<String> = self.tensors.into_keys().filter(|name| !derived(name) && !tied(name)).collect();
         if names.is_empty() {
             return Ok(());
@@ -197,6 +247,17 @@ impl Weights {
 
 fn wrong_type(name: &str, array: &Array, expected: &'static str) -> ModelError {
     ModelError::WrongType { name: name.into(), expected, found: format!("{:?}", array.dtype()) }
+}
+
+/// How a mixture of experts chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct Routing {
+    /// How many experts there are.
+    pub experts: i32,
+    /// How many of them a token passes.
+    pub experts_per_token: i32,
+    /// Whether the chosen experts' shares are scaled to sum to 1.
+    pub normalise: bool,
 }
 
 /// Which of an attention's projections have a bias.

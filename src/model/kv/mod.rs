@@ -1,5 +1,6 @@
 //! KV caches: what each layer keeps of the tokens that came before, for one session or for many at once.
 
+mod attention;
 mod own;
 mod padded;
 mod rows;
@@ -9,7 +10,6 @@ pub use padded::{PaddedKvCache, Slot};
 pub use rows::EachOwn;
 
 use mlx_rs::error::Result;
-use mlx_rs::fast::{ScaledDotProductAttentionMask, scaled_dot_product_attention};
 use mlx_rs::ops::zeros_dtype;
 use mlx_rs::ops::{concatenate, indexing::TryIndexOp};
 use mlx_rs::{Array, Dtype};
@@ -24,27 +24,11 @@ pub struct AttentionSettings {
     pub scale: f32,
     /// How many of the newest tokens a token sees, itself included; none sees all.
     pub window: Option<i32>,
+    /// Those products are squeezed into ± this, where the architecture says so.
+    pub softcap: Option<f32>,
     /// Whether the query heads of one key head are attended as if they were tokens. On a CPU that makes one matrix
     /// product of several tiny ones.
     pub fold_groups: bool,
-}
-
-/// Attention of one token a row: queries [B, heads, 1, head_dim], keys and values [B, kv_heads, T, head_dim], mask
-/// [B, 1, 1, T] → [B, heads, 1, head_dim].
-fn attend_one_token(
-    queries: &Array,
-    keys: &Array,
-    values: &Array,
-    mask: Option<&Array>,
-    settings: AttentionSettings,
-) -> Result<Array> {
-    let mask = mask.map(ScaledDotProductAttentionMask::Array);
-    if !settings.fold_groups {
-        return scaled_dot_product_attention(queries, keys, values, settings.scale, mask, None);
-    }
-    let (rows, heads, kv_heads, head_dim) = (queries.dim(0), queries.dim(1), keys.dim(1), queries.dim(3));
-    let folded = queries.reshape(&[rows, kv_heads, heads / kv_heads, head_dim])?;
-    scaled_dot_product_attention(folded, keys, values, settings.scale, mask, None)?.reshape(&[rows, heads, 1, head_dim])
 }
 
 /// Appends a step's keys and values to the caches of its sessions and attends over all of them.

@@ -1,10 +1,9 @@
 //! One session's KV cache, and prefill over it.
 
+use super::attention::{Mask, attention, window_mask};
 use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, rounded_up};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::fast::{ScaledDotProductAttentionMask, scaled_dot_product_attention};
-use mlx_rs::ops::arange;
 use mlx_rs::ops::indexing::TryIndexMutOp;
 
 /// One session's keys and values of all layers.
@@ -75,28 +74,11 @@ impl Attend for Prefill<'_> {
     ) -> Result<Array> {
         let (start, count) = (self.0.length(), keys.dim(2));
         let (keys, values) = self.0.append(layer, keys, values, 0)?;
-        match settings.window {
-            Some(window) if start + count > window => {
-                let mask = window_mask(start, count, window)?;
-                scaled_dot_product_attention(queries, keys, values, settings.scale, &mask, None)
-            }
-            _ if count == 1 => scaled_dot_product_attention(queries, keys, values, settings.scale, None, None),
-            _ => scaled_dot_product_attention(
-                queries,
-                keys,
-                values,
-                settings.scale,
-                ScaledDotProductAttentionMask::Causal,
-                None,
-            ),
-        }
+        let mask = match settings.window {
+            Some(window) if start + count > window => Mask::Array(window_mask(start, count, window)?),
+            _ if count == 1 => Mask::None,
+            _ => Mask::Causal,
+        };
+        attention(queries, &keys, &values, settings, mask)
     }
-}
-
-/// Which of the keys 0..start + count each of `count` queries from `start` on sees: bool [count, start + count].
-fn window_mask(start: i32, count: i32, window: i32) -> Result<Array> {
-    let queries = arange::<i32, i32>(start, start + count, None)?.reshape(&[count, 1])?;
-    let keys = arange::<i32, i32>(0, start + count, None)?.reshape(&[1, start + count])?;
-    let near = keys.gt(queries.subtract(Array::from_int(window))?)?;
-    keys.le(&queries)?.logical_and(near)
 }

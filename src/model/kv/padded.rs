@@ -4,7 +4,8 @@
 //! the places from `end − n` on, and a mask hides what lies before. A slot whose session left is reused by the next
 //! that joins; when half of the slots are empty, the cache is packed.
 
-use super::{Attend, AttentionSettings, GROWTH, KvCache, KvShape, LayerKv, attend_one_token, empty_like, rounded_up};
+use super::attention::attend_one_token;
+use super::{Attend, AttentionSettings, GROWTH, KvCache, KvShape, LayerKv, empty_like, rounded_up};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
@@ -249,7 +250,7 @@ impl Attend for PaddedStep<'_> {
             mask => mask.clone(),
         };
         let queries = into_slots(queries)?;
-        let output = attend_one_token(&queries, &all_keys, &all_values, mask.as_ref(), settings)?;
+        let output = attend_one_token(&queries, &all_keys, &all_values, mask, settings)?;
         match &self.spread {
             Some(spread) => output.take_axis(&spread.slot_of_row, 0),
             None => Ok(output),

@@ -1,6 +1,7 @@
 //! One decode step of many sessions, each attending over its own unpadded cache.
 
-use super::{Attend, AttentionSettings, KvCache, attend_one_token};
+use super::attention::attend_one_token;
+use super::{Attend, AttentionSettings, KvCache};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::TryIndexOp;

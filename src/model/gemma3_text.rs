@@ -1,0 +1,59 @@
+//! Architecture `gemma3_text` (Gemma 3, 2025): a gemma2 that norms heads instead of capping, most layers with a window.
+
+use super::ModelError;
+use super::architecture::{layers, pre_norm_decoder};
+use super::config::{Config, RopeScaling};
+use super::decoder::Decoder;
+use super::gemma2::gemma_layer;
+use super::qwen3;
+use super::rope::Rope;
+use super::weights::Weights;
+use mlx_rs::{Array, Dtype};
+use serde_json::Value;
+
+/// Takes the model's weights.
+pub fn build(config: &Config, weights: &mut Weights) -> Result<Decoder, ModelError> {
+    let fields = &config.fields;
+    let window = fields.size("sliding_window", Some(512))?;
+    let scale = fields.number("query_pre_attn_scalar", Some(256.0))?.powf(-0.5);
+    let nested = |layers: &str| fields.get("rope_parameters")[layers]["rope_theta"].as_f64().map(|theta| theta as f32);
+    let theta = fields.number("rope_theta", Some(nested("full_attention").unwrap_or(1_000_000.0)))?;
+    let local_theta = fields.number("rope_local_base_freq", Some(nested("sliding_attention").unwrap_or(10_000.0)))?;
+    let is_local = local_layers(config)?;
+    let layers = layers(config, |index, path| {
+        let path_of_attention = format!("{path}.self_attn");
+        let mut self_attn = qwen3::attention(config, weights, &path_of_attention)?;
+        self_attn.q_norm = self_attn.q_norm.map(|norm| norm.one_plus()).transpose()?;
+        self_attn.k_norm = self_attn.k_norm.map(|norm| norm.one_plus()).transpose()?;
+        self_attn.settings.scale = scale;
+        self_attn.settings.window = is_local[index].then_some(window);
+        self_attn.rope = Some(match is_local[index] {
+            true => Rope::with_theta(config, config.head_dim, local_theta, &RopeScaling::Default)?,
+            false => Rope::with_theta(config, config.head_dim, theta, &config.rope_scaling)?,
+        });
+        gemma_layer(config, weights, path, self_attn)
+    })?;
+    let mut decoder = pre_norm_decoder(config, weights, layers)?;
+    decoder.norm = decoder.norm.one_plus()?;
+    // The factor was rounded to bf16 in training.
+    let factor = Array::from_f32((config.hidden_size as f32).sqrt()).as_dtype(Dtype::Bfloat16)?;
+    decoder.embedding_scale = Some(factor.as_dtype(Dtype::Float32)?.try_item_exact()?);
+    Ok(decoder)
+}
+
+/// Which layers see only a window.
+fn local_layers(config: &Config) -> Result<Vec<bool>, ModelError> {
+    let fields = &config.fields;
+    let is_local: Vec<bool> = match fields.get("layer_types") {
+        Value::Array(types) => types.iter().map(|kind| kind == "sliding_attention").collect(),
+        _ => {
+            let newer_name = fields.size("_sliding_window_pattern", Some(6))?;
+            let pattern = fields.size("sliding_window_pattern", Some(newer_name))? as usize;
+            (1..=config.num_hidden_layers).map(|number| number % pattern != 0).collect()
+        }
+    };
+    match is_local.len() == config.num_hidden_layers {
+        true => Ok(is_local),
+        false => Err(fields.problem("layer_types must have one entry for each layer")),
+    }
+}

@@ -1,0 +1,29 @@
+//! Architecture `smollm3` (SmolLM3, 2025): a llama some of whose layers have no positions (NoPE).
+
+use super::ModelError;
+use super::architecture::{layers, pre_norm_decoder};
+use super::config::Config;
+use super::decoder::Decoder;
+use super::llama;
+use super::weights::Weights;
+use serde_json::Value;
+
+/// Takes the model's weights.
+pub fn build(config: &Config, weights: &mut Weights) -> Result<Decoder, ModelError> {
+    let interval = config.fields.size("no_rope_layer_interval", Some(4))? as usize;
+    let has_positions: Vec<bool> = match config.fields.get("no_rope_layers") {
+        Value::Array(list) => list.iter().map(|flag| flag.as_i64() != Some(0)).collect(),
+        _ => (1..=config.num_hidden_layers).map(|number| number % interval != 0).collect(),
+    };
+    if has_positions.len() != config.num_hidden_layers {
+        return Err(config.fields.problem("no_rope_layers must have one entry for each layer"));
+    }
+    let layers = layers(config, |index, path| {
+        let mut layer = llama::layer(config, weights, path)?;
+        if !has_positions[index] {
+            layer.self_attn.rope = None;
+        }
+        Ok(layer)
+    })?;
+    pre_norm_decoder(config, weights, layers)
+}
