@@ -8,7 +8,6 @@ use super::gemma2::gemma_layer;
 use super::qwen3;
 use super::rope::Rope;
 use super::weights::Weights;
-use mlx_rs::{Array, Dtype};
 use serde_json::Value;
 
 /// Takes the model's weights.
@@ -35,10 +34,14 @@ pub fn build(config: &Config, weights: &mut Weights) -> Result<Decoder, ModelErr
     })?;
     let mut decoder = pre_norm_decoder(config, weights, layers)?;
     decoder.norm = decoder.norm.one_plus()?;
-    // The factor was rounded to bf16 in training.
-    let factor = Array::from_f32((config.hidden_size as f32).sqrt()).as_dtype(Dtype::Bfloat16)?;
-    decoder.embedding_scale = Some(factor.as_dtype(Dtype::Float32)?.try_item_exact()?);
+    decoder.embedding_scale = Some(rounded_to_bf16((config.hidden_size as f32).sqrt()));
     Ok(decoder)
+}
+
+/// The nearest number that bf16 holds, ties to even: training rounded the embedding's factor.
+fn rounded_to_bf16(number: f32) -> f32 {
+    let bits = number.to_bits();
+    f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
 }
 
 /// Which layers see only a window.
