@@ -2,7 +2,7 @@
 
 use crate::model_fixtures::{Case, Fixture, all, compare};
 use llmeval::engine::Backend;
-use llmeval::model::{MlxBackend, Row};
+use llmeval::model::{MlxBackend, Row, supported_architectures};
 use llmeval::protocol::{Execution, Sampling, SessionId, SessionRequest};
 
 const TOLERANCE: f32 = 1e-3;
@@ -51,6 +51,19 @@ fn sessions_that_take_turns_get_the_ids_of_mlx_lm() {
 fn sessions_in_exact_cohorts_get_the_ids_of_mlx_lm() {
     for fixture in all() {
         sessions_get_their_own_ids(&fixture, Execution::Exact);
+    }
+}
+
+#[test]
+fn every_architecture_has_a_dense_and_a_packed_tiny_model_and_a_row_in_docs_models() {
+    let docs = include_str!("../docs/models.md");
+    let fixtures = all();
+    for architecture in supported_architectures() {
+        assert!(docs.contains(&format!("\n| `{architecture}` |")), "docs/models.md has no row for {architecture}");
+        let of_it = |fixture: &&Fixture| fixture.name.split('-').next() == Some(architecture);
+        let packed = fixtures.iter().filter(of_it).filter(|fixture| fixture.name.contains("bit")).count();
+        assert!(packed > 0, "no packed tiny model of {architecture}");
+        assert!(fixtures.iter().filter(of_it).count() > packed, "no dense tiny model of {architecture}");
     }
 }
 
