@@ -5,7 +5,6 @@
 
 use crate::engine::EngineSettings;
 use crate::model::MlxBackend;
-use crate::platform;
 use crate::protocol::SessionUpdate;
 use crate::protocol::{
     EvaluationResult, InvalidConfig, LoadProgress, ModelSource, ParallelConfig, RunReport, UpdateKind,
@@ -38,9 +37,6 @@ pub async fn load_model(
     settings: EngineSettings,
     progress: impl Fn(LoadProgress) + Send + Sync,
 ) -> Result<LoadedModel, LoadError> {
-    if let Some(problem) = platform::gpu_problem() {
-        return Err(LoadError::Device(problem.to_string()));
-    }
     let load = |files: &_| {
         MlxBackend::load(files).map(|backend| {
             let facts = backend.facts().clone();

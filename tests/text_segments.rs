@@ -16,6 +16,7 @@ fn model(template: &str, tokens: &[&str]) -> TextModel {
         tokens: all,
         token_types,
         chat_template: Some(template.to_owned()),
+        eos: Some(0),
         ..GgufTokenizer::default()
     };
     TextModel::from_gguf("m", &metadata).unwrap()
@@ -221,4 +222,29 @@ fn markers_that_are_special_tokens_stay_in_the_text() {
     let model = model(&family("mistral-nemo"), &["[TOOL_CALLS]", "<|end|>"]);
     let id = |text: &str| *model.encode_raw(text).unwrap().first().unwrap();
     assert_eq!(model.decode(&[id("[TOOL_CALLS]"), id("f"), id("<|end|>")]), "[TOOL_CALLS]f");
+}
+
+#[test]
+fn an_answer_and_its_tools_results_become_the_next_prompt() {
+    let segments = [thinking("so"), text("Let me look."), call("f", json!({"a": 1})), call("g", json!({}))];
+    let mut chat = chat(true);
+    let calls = chat.push_answer(&segments);
+    assert_eq!(calls.iter().map(|call| call.function.name.as_str()).collect::<Vec<_>>(), ["f", "g"]);
+    calls.iter().for_each(|call| chat.push_tool_result(call, format!("{} gave this", call.function.name)));
+    for (name, called) in [
+        (
+            "qwen3",
+            "<think>\nso\n</think>\n\nLet me look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>",
+        ),
+        ("qwen2.5", "Let me look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>"),
+        (
+            "mistral-nemo",
+            "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"a\": 1}, \"id\": \"call00000\"}, {\"name\": \"g\"",
+        ),
+        ("granite-4.0", "Let me look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>"),
+    ] {
+        let prompt = model(&family(name), &[]).chat_template().unwrap().render(&chat).unwrap();
+        assert!(prompt.contains(called), "{name}: {prompt}");
+        assert!(prompt.contains("f gave this") && prompt.contains("g gave this"), "{name}: {prompt}");
+    }
 }

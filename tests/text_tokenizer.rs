@@ -48,6 +48,7 @@ fn byte_level_bpe_equals_python_for_every_pre_tokenizer() {
 fn sentence_piece_bpe_equals_python() {
     assert_same_ids("llama-without-space-prefix");
     assert_same_ids("llama");
+    assert_same_ids("gemma");
 }
 
 #[test]
@@ -187,6 +188,17 @@ fn a_missing_or_broken_file_is_named() {
 }
 
 #[test]
+fn a_post_processor_that_adds_an_undefined_token_is_refused() {
+    let folder = folder(|tokenizer| {
+        let template = json!({"type": "TemplateProcessing", "special_tokens": {}, "pair": [],
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]});
+        tokenizer["post_processor"] = json!({"type": "Sequence", "processors": [template]});
+    });
+    let error = TextModel::from_folder(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json is broken: its post_processor adds"), "{error}");
+}
+
+#[test]
 fn a_gguf_tokenizer_that_is_not_supported_names_the_field() {
     let metadata = fixture("smollm").metadata;
     let cases = [
@@ -195,6 +207,7 @@ fn a_gguf_tokenizer_that_is_not_supported_names_the_field() {
         (GgufTokenizer { model: "t5".into(), ..metadata.clone() }, "tokenizer.ggml.model = t5"),
         (GgufTokenizer { tokens: Vec::new(), ..metadata.clone() }, "tokenizer.ggml.tokens is missing"),
         (GgufTokenizer { token_types: vec![1], ..metadata.clone() }, "tokenizer.ggml.token_type has 1 values"),
+        (GgufTokenizer { scores: Vec::new(), ..fixture("llama").metadata }, "tokenizer.ggml.scores has 0 values"),
         (GgufTokenizer { merges: vec!["ab".into()], ..metadata.clone() }, "\"ab\" has no two parts"),
         (GgufTokenizer { merges: vec!["zz yy".into()], ..metadata.clone() }, "zz"),
         (GgufTokenizer { chat_template: Some("{% if".into()), ..metadata }, "chat template of m is broken"),

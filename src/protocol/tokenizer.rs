@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The values under `tokenizer.*` of one GGUF file, unchanged.
+/// The values under `tokenizer.*` of one GGUF file, unchanged, and its architecture.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GgufTokenizer {
+    /// `general.architecture`: some families' files need a treatment of their own.
+    pub architecture: String,
     /// `tokenizer.ggml.model`: `gpt2` (byte-level BPE) or `llama` (SentencePiece).
     pub model: String,
     /// `tokenizer.ggml.pre`: which rule splits text before BPE.

@@ -28,9 +28,6 @@ pub enum LoadError {
     /// Its weights can't be used.
     #[error("{0}")]
     Weights(String),
-    /// This machine can't compute.
-    #[error("{0}")]
-    Device(String),
 }
 
 impl LoadedModel {

@@ -1,5 +1,6 @@
 //! A conversation, in the shape that chat templates expect.
 
+use crate::protocol::Segment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,6 +20,42 @@ impl Chat {
     pub fn question(system: Option<&str>, prompt: &str) -> Self {
         let system = system.map(|system| Message::new(Role::System, system));
         Self { messages: system.into_iter().chain([Message::new(Role::User, prompt)]).collect(), ..Self::default() }
+    }
+    /// Adds the model's answer, in the parts into which it was split, so that another turn can follow. Gives the calls
+    /// that it made, each with an id by which its result is known.
+    pub fn push_answer(&mut self, segments: &[Segment]) -> Vec<ToolCall> {
+        let earlier: usize = self.messages.iter().map(|message| message.tool_calls.len()).sum();
+        let (mut content, mut reasoning, mut tool_calls) = (String::new(), String::new(), Vec::new());
+        for segment in segments {
+            match segment {
+                Segment::Text { text } => content.push_str(text),
+                Segment::Thinking { text } => reasoning.push_str(text),
+                Segment::ToolCall { name, arguments } => {
+                    let arguments = serde_json::from_str(arguments).unwrap_or_else(|_| arguments.as_str().into());
+                    tool_calls.push(ToolCall {
+                        // Mistral's templates insist on nine letters and digits.
+                        id: Some(format!("call{:05}", earlier + tool_calls.len())),
+                        kind: ToolCall::function_kind(),
+                        function: FunctionCall { name: name.clone(), arguments },
+                    });
+                }
+            }
+        }
+        self.messages.push(Message {
+            reasoning_content: Some(reasoning).filter(|reasoning| !reasoning.is_empty()),
+            tool_calls: tool_calls.clone(),
+            ..Message::new(Role::Assistant, content)
+        });
+        tool_calls
+    }
+
+    /// Adds what a tool gave for `call`.
+    pub fn push_tool_result(&mut self, call: &ToolCall, result: impl Into<String>) {
+        self.messages.push(Message {
+            tool_call_id: call.id.clone(),
+            name: Some(call.function.name.clone()),
+            ..Message::new(Role::Tool, result)
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! A tokenizer and its companions from a folder in the mlx-community layout.
 
 use super::TextError;
-use serde::de::IgnoredAny;
+use serde::Deserialize;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -42,13 +42,35 @@ pub(super) fn parts(folder: &Path) -> Result<Parts, TextError> {
 fn read_tokenizer(file: &Path) -> Result<Tokenizer, TextError> {
     let broken = |reason: String| TextError::Broken { file: file.to_owned(), reason };
     let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
-    // The tokenizers crate panics on some files that are no JSON.
-    serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| broken(error.to_string()))?;
+    // The tokenizers crate panics on some files that are no JSON, and on a missing special token when it encodes.
+    let checked: Checked = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+    if let Some(token) = unknown_special_token(&checked.post_processor) {
+        return Err(broken(format!("its post_processor adds {token}, which it doesn't define")));
+    }
     let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| broken(error.to_string()))?;
     // A prompt is never cut or filled up in silence.
     tokenizer.with_truncation(None).map_err(|error| broken(error.to_string()))?;
     tokenizer.with_padding(None);
     Ok(tokenizer)
+}
+
+/// The part of tokenizer.json that its crate doesn't check; the rest is read over.
+#[derive(Deserialize)]
+struct Checked {
+    #[serde(default)]
+    post_processor: Json,
+}
+
+/// A piece that a template of the post-processor adds to every single text without saying which ids it has.
+fn unknown_special_token(post_processor: &Json) -> Option<&Json> {
+    let nested = post_processor["processors"].as_array().into_iter().flatten();
+    let pieces = post_processor["single"].as_array().into_iter().flatten();
+    let unknown = pieces.into_iter().find_map(|piece| {
+        let (token, sequence) = (&piece["SpecialToken"]["id"], &piece["Sequence"]["id"]);
+        let is_known = sequence == "A" || post_processor["special_tokens"].get(token.as_str().unwrap_or("")).is_some();
+        (!is_known).then_some(piece)
+    });
+    unknown.or_else(|| nested.into_iter().find_map(unknown_special_token))
 }
 
 /// The chat templates: from a file of their own, else from tokenizer_config.json, one or many by name.

@@ -39,8 +39,18 @@ pub(super) fn parts(model: &str, metadata: &GgufTokenizer) -> Result<Parts, Text
             metadata.tokens.len()
         )));
     }
+    let is_gemma = metadata.model == "llama" && metadata.architecture.starts_with("gemma");
+    let gemma = is_gemma.then(|| gemma(metadata));
+    let metadata = gemma.as_ref().unwrap_or(metadata);
     let (mut tokenizer, adds_bos) = match metadata.model.as_str() {
         "gpt2" => byte_level(model, metadata)?,
+        "llama" if metadata.scores.len() != metadata.tokens.len() => {
+            return Err(broken(format!(
+                "tokenizer.ggml.scores has {} values for {} tokens",
+                metadata.scores.len(),
+                metadata.tokens.len()
+            )));
+        }
         "llama" => {
             sentence_piece(metadata).map(|tokenizer| (tokenizer, true)).map_err(|error| broken(error.to_string()))?
         }
@@ -132,6 +142,20 @@ fn sentence_piece(metadata: &GgufTokenizer) -> tokenizers::Result<Tokenizer> {
     let decoders = [Replace::new(SPACE, " ")?.into(), ByteFallback::new().into(), Fuse::new().into()];
     tokenizer.with_decoder(Some(DecoderSequence::new(decoders.into_iter().chain(strip).collect())));
     Ok(tokenizer)
+}
+
+/// Gemma's files differ from other SentencePiece ones: runs of spaces are spelled as spaces, and tokens stand in the
+/// order of their merges, which their scores don't follow.
+fn gemma(metadata: &GgufTokenizer) -> GgufTokenizer {
+    let mut gemma = metadata.clone();
+    gemma.scores = (0..gemma.tokens.len()).map(|index| -(index as f32)).collect();
+    for (token, kind) in gemma.tokens.iter_mut().zip(&mut gemma.token_types) {
+        if !token.is_empty() && token.bytes().all(|byte| byte == b' ') {
+            *token = SPACE.repeat(token.len());
+            *kind = NORMAL;
+        }
+    }
+    gemma
 }
 
 /// Every way to make a normal token of two others, those of the best score first, long parts before short ones.

@@ -23,6 +23,7 @@ impl Gguf {
             })
             .collect();
         Ok(GgufTokenizer {
+            architecture: self.require("general.architecture", GgufValue::as_text)?.to_owned(),
             model: self.require("tokenizer.ggml.model", GgufValue::as_text)?.to_owned(),
             pre: text("tokenizer.ggml.pre")?,
             tokens: self.require("tokenizer.ggml.tokens", GgufValue::as_texts)?.to_vec(),
