@@ -15,6 +15,8 @@ mod local_hub;
 mod model_files;
 /// Reads the tiny models and what Python mlx-lm computed with them.
 mod model_fixtures;
+/// `llmeval models` as a person runs it.
+mod models_command;
 /// Our models compute what Python mlx-lm computes.
 mod parity;
 /// One window at a time, the menu's table, the app's own files.

@@ -71,11 +71,12 @@ fn the_seeds_default_and_its_figures_are_there() {
 }
 
 #[test]
-fn the_starters_figures_are_its_files() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf/llama-q4_0/model.gguf");
+fn a_card_of_a_gguf_file_comes_from_its_header() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf/qwen3-q8_0/model.gguf");
     let card = inspect(&ModelFiles::Gguf(path)).unwrap();
-    assert_eq!((card.architecture.as_str(), card.has_chat_template), ("llama", true));
-    assert_eq!(entry("starter").architecture, "llama");
+    assert_eq!((card.architecture.as_str(), card.quantization.as_str()), ("qwen3", "Q8_0"));
+    assert!(card.has_chat_template && !card.can_think);
+    assert!(card.footprint.parameters > 0 && card.footprint.context_length > 0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use super::models::ModelsArguments;
 use super::prompts::{PromptsError, read_prompts};
 use crate::protocol::{Execution, ModelSource, ParallelConfig};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -24,6 +25,8 @@ pub enum Command {
     Parallel(ParallelArguments),
     /// Says which device MLX will use, and why
     Devices,
+    /// Lists, describes, brings and removes models
+    Models(ModelsArguments),
 }
 
 const PARALLEL_HELP: &str = "\

@@ -4,11 +4,13 @@ mod arguments;
 mod devices;
 mod interrupt;
 mod logging;
+mod models;
 mod parallel;
 mod progress;
 mod prompts;
 
 pub use arguments::{Arguments, Command, ExecutionArgument, ParallelArguments};
+pub use models::ModelsArguments;
 pub use prompts::{PromptsError, read_prompts};
 
 use clap::Parser;
@@ -41,6 +43,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
     match arguments.command {
         Some(Command::Parallel(arguments)) => runtime.block_on(parallel::run(arguments)),
         Some(Command::Devices) => devices::run(),
+        Some(Command::Models(arguments)) => runtime.block_on(models::run(arguments)),
         None => runtime.block_on(parallel::run(ParallelArguments::default())),
     }
 }

@@ -1,7 +1,8 @@
 //! The list that a person chooses from: the registry, and what else is in the cache, with what is here and what fits.
 
-use super::{Hub, check_starter, registry, starter_path};
+use super::{Hub, ModelFiles, check_starter, registry, starter_path};
 use crate::protocol::{DeviceKind, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry};
+use std::path::Path;
 
 /// The machine that models are to run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,13 @@ impl Hub {
                 Ok(path) if check_starter(&path).is_ok() => file_on_disk(&path),
                 _ => OnDisk::No,
             },
-            ModelSource::Gguf(path) | ModelSource::Folder(path) => file_on_disk(path),
+            ModelSource::Gguf(path) => file_on_disk(path),
+            ModelSource::Folder(path) => match ModelFiles::in_folder(path) {
+                Ok(ModelFiles::Folder(files)) => {
+                    OnDisk::Whole { bytes: files.shards.iter().map(|path| size(path)).sum() }
+                }
+                _ => OnDisk::No,
+            },
             ModelSource::Hub(id) => match (self.cached(id), self.bytes_on_disk(id)) {
                 (Ok(Some(_)), Ok((bytes, _))) => OnDisk::Whole { bytes },
                 (Ok(None), Ok((whole, coming))) if whole + coming > 0 => OnDisk::Partly { bytes: whole + coming },
@@ -74,6 +81,10 @@ impl Hub {
     }
 }
 
-fn file_on_disk(path: &std::path::Path) -> OnDisk {
-    path.metadata().map_or(OnDisk::No, |metadata| OnDisk::Whole { bytes: metadata.len() })
+fn file_on_disk(path: &Path) -> OnDisk {
+    if path.is_file() { OnDisk::Whole { bytes: size(path) } } else { OnDisk::No }
+}
+
+fn size(path: &Path) -> u64 {
+    path.metadata().map_or(0, |metadata| metadata.len())
 }

@@ -5,6 +5,7 @@ use super::safetensors::{TensorIndex, read_tensor_index};
 use super::{FolderFiles, HubError, ModelFiles, read_json};
 use crate::protocol::{Footprint, ModelCard};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Reads configuration and headers of a model on this machine.
 pub fn inspect(files: &ModelFiles) -> Result<ModelCard, HubError> {
@@ -51,8 +52,7 @@ impl Parts {
             kv_elements_per_token: 2 * config.num_hidden_layers * kv_heads * head_dim,
             context_length: config.max_position_embeddings,
         };
-        let widest = self.tensors.values().max_by_key(|tensor| tensor.bytes);
-        let dense = widest.map_or_else(|| "none".to_owned(), |tensor| format!("{:?}", tensor.dtype));
+        let dense = prevalent(self.tensors.values().map(|tensor| (format!("{:?}", tensor.dtype), tensor.bytes)));
         ModelCard {
             architecture: self.config.model_type,
             quantization: self.config.quantization.map_or(dense, |quantization| {
@@ -76,6 +76,15 @@ fn parameters(tensors: &TensorIndex, quantization: Option<&Quantization>) -> u64
             _ => elements(&tensor.shape),
         })
         .sum()
+}
+
+/// The type that takes most bytes: a model's norms, and often its embedding, are wider than the rest.
+fn prevalent(types: impl Iterator<Item = (String, u64)>) -> String {
+    let mut bytes = BTreeMap::new();
+    for (kind, size) in types {
+        *bytes.entry(kind).or_insert(0) += size;
+    }
+    bytes.into_iter().max_by_key(|(_, size)| *size).map_or_else(|| "none".to_owned(), |(kind, _)| kind)
 }
 
 fn inspect_folder(files: &FolderFiles) -> Result<ModelCard, HubError> {
@@ -107,10 +116,9 @@ fn inspect_gguf(file: &Gguf) -> Result<ModelCard, HubError> {
     let kv_heads = found("attention.head_count_kv")?.unwrap_or(heads);
     let tensors = file.tensors();
     let chat_template = file.find("tokenizer.chat_template", GgufValue::as_text)?;
-    let widest = tensors.values().max_by_key(|tensor| tensor.bytes());
     Ok(ModelCard {
         architecture: architecture.to_owned(),
-        quantization: widest.map_or_else(|| "none".to_owned(), |tensor| tensor.kind.name().to_owned()),
+        quantization: prevalent(tensors.values().map(|tensor| (tensor.kind.name().to_owned(), tensor.bytes()))),
         has_chat_template: chat_template.is_some(),
         can_think: chat_template.is_some_and(|template| template.contains("enable_thinking")),
         footprint: Footprint {
