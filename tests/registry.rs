@@ -2,6 +2,7 @@
 
 use crate::local_hub::{Fault, ID, LISTING, LocalHub};
 use llmeval::hub::{Hub, HubSettings, Machine, ModelFiles, inspect, registry};
+use llmeval::model::supported_architectures;
 use llmeval::protocol::{DeviceKind, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry, Sampling};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -39,6 +40,7 @@ fn every_entry_is_sound() {
     for entry in &entries {
         let id = &entry.id;
         assert!(matches!(entry.source(), ModelSource::Starter | ModelSource::Hub(_)), "{id}");
+        assert!(supported_architectures().any(|supported| supported == entry.architecture), "{id}");
         let sampling = entry.sampling;
         Sampling::new(
             sampling.temperature,
