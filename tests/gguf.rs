@@ -117,10 +117,10 @@ fn a_key_that_lacks_or_has_another_type_is_named() {
 }
 
 #[test]
-fn a_k_quant_is_refused_naming_tensor_and_type() {
-    let gguf = Writer::new(3, 1, 0).tensor("blk.0.ffn_up.weight", &[256, 1], 12, 0).data(144).open().unwrap();
+fn a_type_that_nothing_unpacks_is_refused_naming_tensor_and_type() {
+    let gguf = Writer::new(3, 1, 0).tensor("blk.0.ffn_up.weight", &[256, 1], 23, 0).data(136).open().unwrap();
     let error = gguf.check_tensor_types().unwrap_err().to_string();
-    for part in ["model.gguf", "blk.0.ffn_up.weight", "Q4_K", "Q4_1", "Q8_0"] {
+    for part in ["model.gguf", "blk.0.ffn_up.weight", "IQ4_XS", "Q4_1", "Q8_0", "Q4_K"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
 }

@@ -2,11 +2,14 @@
 
 use super::ModelError;
 use super::config::{Fields, RopeScaling, unsupported};
+use super::ggml;
 use crate::hub::gguf::{Gguf, GgufValue};
 use mlx_rs::io::GgufFile;
 use mlx_rs::{Array, Dtype};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 
 /// MLX unpacks every quantised GGUF type into groups of this size.
 pub const GROUP_SIZE: i32 = 32;
@@ -76,24 +79,53 @@ pub fn config(gguf: &Gguf) -> Result<Fields, ModelError> {
 
 /// The tensors under their checkpoint names, and the scaling of the rotary embedding where the file carries it.
 pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScaling>), ModelError> {
-    let file = GgufFile::load(gguf.path()).map_err(|_| ModelError::Config {
-        file: gguf.path().to_owned(),
-        problem: "MLX can't read it; it may have changed since it was checked".into(),
-    })?;
-    let keys = file.array_keys().map_err(|error| device_error(&error))?;
-    let mut tensors = HashMap::with_capacity(keys.len());
+    let raw = if gguf.is_native() { read_native(gguf)? } else { read_unpacked(gguf)? };
+    let mut tensors = HashMap::with_capacity(raw.len());
     let mut scaling = None;
-    for key in keys {
-        let Some(array) = file.get_array(&key).map_err(|error| device_error(&error))? else { continue };
-        if key == "rope_freqs.weight" {
+    for (name, array) in raw {
+        if name == "rope_freqs.weight" {
             let factors = array.as_dtype(Dtype::Float32)?;
             let factors = factors.to_vec_exact::<f32>().map_err(|error| device_error(&error))?;
             scaling = Some(RopeScaling::Factors { factors, amplitude: 1.0 });
         } else {
-            tensors.insert(checkpoint_name(&key).unwrap_or(key), array);
+            tensors.insert(checkpoint_name(&name).unwrap_or(name), array);
         }
     }
     Ok((tensors, scaling))
+}
+
+/// By MLX, which keeps packed tensors packed.
+fn read_native(gguf: &Gguf) -> Result<Vec<(String, Array)>, ModelError> {
+    let file = GgufFile::load(gguf.path()).map_err(|_| changed(gguf))?;
+    let keys = file.array_keys().map_err(|error| device_error(&error))?;
+    let arrays = keys.into_iter().map(|key| {
+        let array = file.get_array(&key).map_err(|error| device_error(&error))?;
+        Ok(array.map(|array| (key, array)))
+    });
+    arrays.filter_map(Result::transpose).collect()
+}
+
+/// Tensor by tensor, each unpacked to f32; `Weights` brings it to the type that the device computes in.
+fn read_unpacked(gguf: &Gguf) -> Result<Vec<(String, Array)>, ModelError> {
+    let mut file = File::open(gguf.path()).map_err(|_| changed(gguf))?;
+    let mut arrays = Vec::with_capacity(gguf.tensors().len());
+    for (name, tensor) in gguf.tensors() {
+        let mut bytes = vec![0; tensor.bytes() as usize];
+        file.seek(SeekFrom::Start(gguf.place(tensor).start))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|_| changed(gguf))?;
+        let values = ggml::unpack(tensor.kind, &bytes).ok_or_else(|| changed(gguf))?;
+        let shape = tensor.shape.iter().map(|axis| i32::try_from(*axis)).collect::<Result<Vec<_>, _>>();
+        arrays.push((name.clone(), Array::from_slice(&values, &shape.map_err(|_| changed(gguf))?)));
+    }
+    Ok(arrays)
+}
+
+fn changed(gguf: &Gguf) -> ModelError {
+    ModelError::Config {
+        file: gguf.path().to_owned(),
+        problem: "it can't be read; it may have changed since it was checked".into(),
+    }
 }
 
 fn device_error(error: &dyn std::error::Error) -> ModelError {

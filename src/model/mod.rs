@@ -11,6 +11,7 @@ mod error;
 mod experts;
 mod gemma2;
 mod gemma3_text;
+mod ggml;
 mod gguf;
 mod granite;
 mod kv;

@@ -12,6 +12,7 @@ use super::HubError;
 use reader::Reader;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The only alignment that MLX's reader honours.
@@ -25,6 +26,7 @@ pub struct Gguf {
     path: PathBuf,
     metadata: BTreeMap<String, GgufValue>,
     tensors: BTreeMap<String, GgufTensor>,
+    data_start: u64,
 }
 
 impl Gguf {
@@ -51,6 +53,17 @@ impl Gguf {
         &self.tensors
     }
 
+    /// Where in the file a tensor's bytes lie.
+    pub fn place(&self, tensor: &GgufTensor) -> Range<u64> {
+        let start = self.data_start + tensor.offset();
+        start..start + tensor.bytes()
+    }
+
+    /// Whether MLX can load all tensors as they are; the others are converted first.
+    pub fn is_native(&self) -> bool {
+        self.tensors.values().all(|tensor| tensor.kind.is_native())
+    }
+
     /// Reads the value of `key` with `read`, one of [`GgufValue`]'s `as_…`; none where the key isn't there.
     pub fn find<'a, T>(&'a self, key: &str, read: fn(&'a GgufValue) -> Option<T>) -> Result<Option<T>, HubError> {
         let Some(value) = self.metadata.get(key) else { return Ok(None) };
@@ -64,10 +77,13 @@ impl Gguf {
         self.find(key, read)?.ok_or_else(|| self.unsupported(format!("its metadata lacks {key}")))
     }
 
-    /// Refuses a file that MLX can't load as it is: one that holds other tensors, naming one and its type, and one that
-    /// can't be written, since MLX opens it for writing although it only reads.
+    /// Refuses a file that can't be loaded: one that holds tensors of other types, naming one and its type, and one that
+    /// MLX would load but can't be written, since MLX opens it for writing although it only reads.
     pub fn check_loadable(&self) -> Result<(), HubError> {
         self.check_tensor_types()?;
+        if !self.is_native() {
+            return Ok(());
+        }
         match File::options().append(true).open(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 Err(self
@@ -77,14 +93,15 @@ impl Gguf {
         }
     }
 
-    /// Refuses tensors of types that MLX doesn't load as they are.
+    /// Refuses tensors of types that neither MLX loads nor this program converts.
     pub fn check_tensor_types(&self) -> Result<(), HubError> {
-        match self.tensors.iter().find(|(_, tensor)| !tensor.kind.is_native()) {
+        match self.tensors.iter().find(|(_, tensor)| !tensor.kind.is_loadable()) {
             None => Ok(()),
             Some((name, tensor)) => Err(self.unsupported(format!(
-                "the tensor {name} has the type {}; supported are {}",
+                "the tensor {name} has the type {}; supported are {}, {}",
                 tensor.kind.name(),
-                GgufType::NATIVE.map(GgufType::name).join(", ")
+                GgufType::NATIVE.map(GgufType::name).join(", "),
+                GgufType::CONVERTED.map(GgufType::name).join(", ")
             ))),
         }
     }
@@ -135,5 +152,5 @@ fn read_header(path: &Path, mut reader: Reader<File>) -> Result<Gguf, HubError> 
             .check_place(data_start, reader.size())
             .map_err(|problem| corrupt(format!("the tensor {name} {problem}")))?;
     }
-    Ok(Gguf { path: path.to_owned(), metadata, tensors })
+    Ok(Gguf { path: path.to_owned(), metadata, tensors, data_start })
 }

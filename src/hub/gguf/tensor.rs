@@ -29,6 +29,10 @@ impl GgufTensor {
         self.elements() / per_block * bytes
     }
 
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Whether its bytes lie within a file of `size` bytes whose data begins at `data_start`.
     pub(super) fn check_place(&self, data_start: u64, size: u64) -> Result<(), Problem> {
         if !self.offset.is_multiple_of(ALIGNMENT) {
@@ -85,7 +89,7 @@ macro_rules! gguf_types {
             }
 
             /// Weights in a block, and the bytes that a block takes.
-            fn block(self) -> (u64, u64) {
+            pub fn block(self) -> (u64, u64) {
                 match self { $(Self::$variant => ($per_block, $bytes)),* }
             }
         }
@@ -130,6 +134,15 @@ gguf_types! {
 impl GgufType {
     /// The types that MLX's GGUF loader takes as they are. It reads no bf16, and knows no types beyond its own table.
     pub const NATIVE: [Self; 5] = [Self::F32, Self::F16, Self::Q4_0, Self::Q4_1, Self::Q8_0];
+
+    /// The types whose blocks are unpacked here. MLX gets the K types wrong or refuses the file.
+    pub const CONVERTED: [Self; 8] =
+        [Self::BF16, Self::Q5_0, Self::Q5_1, Self::Q2_K, Self::Q3_K, Self::Q4_K, Self::Q5_K, Self::Q6_K];
+
+    /// Whether it can be loaded, by MLX or converted.
+    pub fn is_loadable(self) -> bool {
+        self.is_native() || Self::CONVERTED.contains(&self)
+    }
 
     /// Whether MLX loads it as it is.
     pub fn is_native(self) -> bool {
