@@ -28,6 +28,7 @@ pub struct MlxBackend {
     decoder: Decoder,
     facts: ModelFacts,
     padded: PaddedKvCache,
+    prefixes: PrefixStore,
 }
 
 /// Launched decode steps of one or more groups of rows.
@@ -51,7 +52,7 @@ impl MlxBackend {
         let device = ComputeDevice::detect();
         let loaded = load(files, &device)?;
         let padded = PaddedKvCache::new(loaded.decoder.kv_shape);
-        Ok(Self { decoder: loaded.decoder, facts: loaded.facts, padded })
+        Ok(Self { decoder: loaded.decoder, facts: loaded.facts, padded, prefixes: PrefixStore::default() })
     }
 
     /// The model in figures.
@@ -169,21 +170,29 @@ impl Backend for MlxBackend {
     }
 
     fn prefill(&mut self, row: &mut Row, limit: usize) -> std::result::Result<usize, BackendError> {
-        let start = row.position as usize;
-        let limit = match row.execution {
-            Execution::Exact => EXACT_CHUNK - start % EXACT_CHUNK,
-            Execution::Serialized | Execution::Batched => limit.max(1),
-        };
-        let end = row.prefill_total().min(start + limit);
-        if start == end {
+        let (start, total) = (row.position as usize, row.prefill_total());
+        if start >= total {
             return Ok(0);
         }
         let RowKv::Own(cache) = &mut row.kv else {
             return Err(BackendError("a session that decodes can't be prefilled again".into()));
         };
-        self.read_tokens(cache, &row.prompt[start..end])?;
-        eval(cache.arrays())?;
+        let granularity = if row.execution == Execution::Exact { EXACT_CHUNK } else { 1 };
+        let shared = (start == 0).then(|| self.prefixes.longest(&row.prompt[..total], row.execution, granularity));
+        let end = if let Some(Some(shared)) = shared {
+            *cache = shared;
+            cache.length() as usize
+        } else {
+            let limit = if row.execution == Execution::Exact { EXACT_CHUNK - start % EXACT_CHUNK } else { limit.max(1) };
+            let end = total.min(start + limit);
+            self.read_tokens(cache, &row.prompt[start..end])?;
+            eval(cache.arrays())?;
+            end
+        };
         row.position = end as i32;
+        if end == total {
+            self.prefixes.keep(&row.prompt[..total], row.execution, cache);
+        }
         Ok(end - start)
     }
 
@@ -230,6 +239,7 @@ impl Backend for MlxBackend {
     }
 
     fn reset_peak_memory(&mut self) {
+        self.prefixes.clear();
         if let Err(error) = memory::reset_peak_memory() {
             tracing::warn!("MLX did not reset its peak memory: {}", error.what());
         }

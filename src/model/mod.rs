@@ -23,6 +23,7 @@ mod mlp;
 mod norm;
 mod olmo2;
 mod phi3;
+mod prefix;
 mod probe;
 mod quantization;
 mod qwen2;

@@ -29,6 +29,11 @@ impl KvCache {
         self.length += tokens;
     }
 
+    /// A copy that holds the first `length` tokens only.
+    pub fn beginning(&self, length: i32) -> Self {
+        Self { layers: self.layers.clone(), length: self.length.min(length) }
+    }
+
     /// The arrays to evaluate.
     pub fn arrays(&self) -> impl Iterator<Item = &Array> {
         self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values])

@@ -1,0 +1,63 @@
+//! Prompts that begin alike are read once: the newest prefilled caches are kept, and a session whose prompt begins
+//! with the same tokens starts from a copy.
+//!
+//! MLX arrays are values: a copy shares its memory until one side writes, so keeping a cache costs nothing until then.
+
+use super::kv::KvCache;
+use crate::protocol::Execution;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Below this, sharing saves less than it costs.
+const SHORTEST: usize = 16;
+/// The most prompt tokens that are kept, all caches together.
+const MOST_TOKENS: usize = 8192;
+
+/// The newest prefilled caches.
+#[derive(Debug, Default)]
+pub(super) struct PrefixStore {
+    entries: VecDeque<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The tokens that the cache holds.
+    tokens: Arc<[u32]>,
+    /// Whether it was read at exact execution's boundaries.
+    exact: bool,
+    cache: KvCache,
+}
+
+impl PrefixStore {
+    /// A cache that holds the longest known beginning of `tokens`, cut to a multiple of `granularity`.
+    pub fn longest(&self, tokens: &[u32], execution: Execution, granularity: usize) -> Option<KvCache> {
+        let exact = execution == Execution::Exact;
+        let shared = |entry: &Entry| {
+            let common = entry.tokens.iter().zip(tokens).take_while(|(one, other)| one == other).count();
+            common / granularity * granularity
+        };
+        let entries = self.entries.iter().filter(|entry| entry.exact == exact);
+        let (length, entry) = entries.map(|entry| (shared(entry), entry)).max_by_key(|(length, _)| *length)?;
+        (length >= SHORTEST).then(|| entry.cache.beginning(length as i32))
+    }
+
+    /// Keeps a cache that holds exactly `tokens`; it takes the place of those whose tokens it begins with.
+    pub fn keep(&mut self, tokens: &[u32], execution: Execution, cache: &KvCache) {
+        let exact = execution == Execution::Exact;
+        if tokens.len() < SHORTEST || tokens.len() > MOST_TOKENS {
+            return;
+        }
+        self.entries.retain(|entry| entry.exact != exact || !tokens.starts_with(&entry.tokens));
+        self.entries.push_front(Entry { tokens: tokens.into(), exact, cache: cache.clone() });
+        let mut total = 0;
+        self.entries.retain(|entry| {
+            total += entry.tokens.len();
+            total <= MOST_TOKENS
+        });
+    }
+
+    /// Forgets everything, so that its memory can go.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+}
