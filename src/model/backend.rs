@@ -5,6 +5,7 @@ use super::decoder::Decoder;
 use super::device::ComputeDevice;
 use super::kv::{EachOwn, PaddedKvCache, Prefill, Slot};
 use super::load::load;
+use super::prefix::PrefixStore;
 use super::rope::Positions;
 use super::row::{NextToken, Row, RowKv};
 use super::sampler::sample;

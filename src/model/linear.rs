@@ -201,7 +201,7 @@ impl Projections {
     /// x [.., in] → one [.., out] for each projection.
     pub fn forward(&self, x: &Array) -> Result<Vec<Array>> {
         match self {
-            Self::Fused { linear, ends } => linear.forward(x)?.split_axis(ends, -1),
+            Self::Fused { linear, ends } => linear.forward(x)?.split_at_indices(ends, -1),
             Self::Separate(linears) => linears.iter().map(|linear| linear.forward(x)).collect(),
         }
     }
