@@ -3,8 +3,10 @@
 //! [`run_parallel_evaluation`] does everything in one call. To watch sessions while they run, or to run several times
 //! over one load, call [`load_model`] and then [`ParallelRun::start`], as `examples/stream_events.rs` does.
 
-use crate::engine::EngineSettings;
+use crate::engine::{EngineSettings, LoadCancel};
+use crate::hub::ModelFiles;
 use crate::model::MlxBackend;
+use crate::platform;
 use crate::protocol::SessionUpdate;
 use crate::protocol::{
     EvaluationResult, InvalidConfig, LoadProgress, ModelSource, ParallelConfig, RunReport, UpdateKind,
@@ -37,8 +39,11 @@ pub async fn load_model(
     settings: EngineSettings,
     progress: impl Fn(LoadProgress) + Send + Sync,
 ) -> Result<LoadedModel, LoadError> {
-    let load = |files: &_| {
-        MlxBackend::load(files).map(|backend| {
+    if let Some(problem) = platform::gpu_problem() {
+        return Err(LoadError::Device(problem.to_string()));
+    }
+    let load = |files: &ModelFiles, cancel: &LoadCancel| {
+        MlxBackend::load_unless(files, &|| cancel.is_cancelled()).map(|backend| {
             let facts = backend.facts().clone();
             (backend, facts)
         })

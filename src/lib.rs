@@ -7,6 +7,7 @@
 //! - [`text`]: chat templates, tokens to text; [`hub`]: model files; [`engine`]: the thread that runs all sessions
 //! - [`model`]: the engine's backend on MLX, the only code that knows MLX
 //! - [`session`]: a session's life in tokio tasks, the parallel run, its report
+//! - [`platform`]: what differs between macOS and Linux around the window
 //! - [`cli`]: the command line
 //!
 //! ARCHITECTURE.md draws the same map and follows a session through it.

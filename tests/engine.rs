@@ -1,15 +1,16 @@
 //! The engine's promises, on a scripted backend.
 
 use crate::support::scripted::{Call, Gate, Log, Script, ScriptedBackend, Trouble, scripted_answer};
-use llmeval::engine::{self, EngineHandle, EngineSettings, EventStream, StartError};
+use llmeval::engine::{self, EngineHandle, EngineSettings, EventStream, LoadCancel, StartError};
 use llmeval::protocol::{EngineEvent, Execution, FinishReason, Sampling, SessionId, SessionRequest};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 async fn start(script: Script, settings: EngineSettings) -> (EngineHandle, Log) {
     let log = Log::default();
     let backend_log = log.clone();
-    let loader = move || Ok::<_, String>((ScriptedBackend::new(script, backend_log), ()));
+    let loader = move |_: &LoadCancel| Ok::<_, String>((ScriptedBackend::new(script, backend_log), ()));
     let (engine, ()) = engine::start(settings, loader).await.unwrap();
     (engine, log)
 }
@@ -334,14 +335,34 @@ async fn a_thousand_sessions_all_end() {
 
 #[tokio::test]
 async fn a_failed_load_is_reported_and_so_is_a_panic_in_it() {
-    let failed = engine::start(EngineSettings::default(), || {
+    let failed = engine::start(EngineSettings::default(), |_| {
         Err::<(ScriptedBackend, ()), _>("config.json is missing".to_owned())
     });
     assert!(matches!(failed.await, Err(StartError::Load(words)) if words == "config.json is missing"));
-    let panicked = engine::start(EngineSettings::default(), || -> Result<(ScriptedBackend, ()), String> {
+    let panicked = engine::start(EngineSettings::default(), |_| -> Result<(ScriptedBackend, ()), String> {
         panic!("scripted panic")
     });
     assert!(matches!(panicked.await, Err(StartError::Panicked(words)) if words == "scripted panic"));
+}
+
+#[tokio::test]
+async fn dropping_a_load_cancels_it_and_waits_for_its_end() {
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let ended = Arc::new(AtomicBool::new(false));
+    let loader_ended = Arc::clone(&ended);
+    let load = engine::start(EngineSettings::default(), move |cancel: &LoadCancel| {
+        begun.send(()).unwrap();
+        while !cancel.is_cancelled() {
+            std::thread::yield_now();
+        }
+        loader_ended.store(true, Ordering::SeqCst);
+        Err::<(ScriptedBackend, ()), _>("cancelled")
+    });
+    tokio::select! {
+        _ = load => panic!("a cancelled load has no outcome"),
+        _ = has_begun => {}
+    }
+    assert!(ended.load(Ordering::SeqCst));
 }
 
 #[tokio::test]

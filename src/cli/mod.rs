@@ -40,10 +40,13 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match arguments.command {
+    let code = match arguments.command {
         Some(Command::Parallel(arguments)) => runtime.block_on(parallel::run(arguments)),
         Some(Command::Devices) => devices::run(),
         Some(Command::Models(arguments)) => runtime.block_on(models::run(arguments)),
         None => runtime.block_on(parallel::run(ParallelArguments::default())),
-    }
+    };
+    // A tokenizer that is being loaded when Ctrl-C comes is not waited for.
+    runtime.shutdown_background();
+    code
 }

@@ -5,7 +5,8 @@ use super::worker::Worker;
 use super::{Backend, EngineSettings};
 use crate::protocol::{EngineEvent, Execution, MemoryFigures, SessionRequest};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc as commands;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc as commands};
 use std::thread;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -37,40 +38,68 @@ pub enum StartError<E> {
 #[error("the model is no longer loaded; load it again")]
 pub struct EngineGone;
 
+/// Tells a loader that nobody waits for its model any more.
+#[derive(Clone, Debug, Default)]
+pub struct LoadCancel(Arc<AtomicBool>);
+
+impl LoadCancel {
+    /// Whether the load should end as soon as it can; what it returns then is dropped.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The engine's thread while it loads. Dropped before the load is done, it cancels the load and waits for the thread:
+/// a process must not end while MLX works.
+struct LoadingThread {
+    cancel: LoadCancel,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for LoadingThread {
+    fn drop(&mut self) {
+        self.cancel.0.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic in the load was caught on its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Starts an engine thread, runs `loader` on it, and waits until the model is loaded or has failed to load. Dropping
-/// the future abandons the load: the thread ends, and frees everything, as soon as the loader returns.
+/// the future cancels the load, and waits until the loader has noticed.
 pub async fn start<B, F, E>(
     settings: EngineSettings,
-    loader: impl FnOnce() -> Result<(B, F), E> + Send + 'static,
+    loader: impl FnOnce(&LoadCancel) -> Result<(B, F), E> + Send + 'static,
 ) -> Result<(EngineHandle, F), StartError<E>>
 where
     B: Backend + 'static,
     F: Send + 'static,
     E: Send + 'static,
 {
+    // Made first, so that it is dropped last: by then the engine, if it runs already, has lost its only handle.
+    let mut loading = LoadingThread { cancel: LoadCancel::default(), thread: None };
     let (command_sender, command_receiver) = commands::channel();
     let (memory_sender, memory) = watch::channel(MemoryFigures::default());
     let (loaded_sender, loaded) = oneshot::channel();
-    thread::Builder::new().name("engine".into()).spawn(move || {
-        let (backend, facts) = match catch_unwind(AssertUnwindSafe(loader)) {
-            Ok(Ok(loaded)) => loaded,
-            failure => {
-                let error = match failure {
-                    Err(panic) => StartError::Panicked(panic_words(panic.as_ref())),
-                    Ok(result) => match result {
-                        Err(error) => StartError::Load(error),
-                        Ok(_) => return,
-                    },
-                };
-                let _ = loaded_sender.send(Err(error));
-                return;
+    let cancel = loading.cancel.clone();
+    let thread = thread::Builder::new().name("engine".into()).spawn(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| loader(&cancel)))
+            .map_err(|panic| StartError::Panicked(panic_words(panic.as_ref())))
+            .and_then(|loaded| loaded.map_err(StartError::Load));
+        match outcome {
+            Ok((backend, facts)) => {
+                if loaded_sender.send(Ok(facts)).is_ok() {
+                    Worker::new(backend, settings, command_receiver, memory_sender).run();
+                }
             }
-        };
-        if loaded_sender.send(Ok(facts)).is_ok() {
-            Worker::new(backend, settings, command_receiver, memory_sender).run();
+            // Where nobody waits any more nobody needs to know.
+            Err(error) => drop(loaded_sender.send(Err(error))),
         }
     })?;
+    loading.thread = Some(thread);
     let facts = loaded.await.unwrap_or_else(|_| Err(StartError::Panicked("its thread ended".into())))?;
+    loading.thread = None;
     Ok((EngineHandle { commands: command_sender, memory }, facts))
 }
 

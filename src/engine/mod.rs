@@ -9,6 +9,6 @@ mod settings;
 mod worker;
 
 pub use backend::{Backend, BackendError, StepOutput};
-pub use handle::{EngineGone, EngineHandle, EventStream, StartError, start};
+pub use handle::{EngineGone, EngineHandle, EventStream, LoadCancel, StartError, start};
 pub use scheduler::{PrefillChunk, PrefillPace, Stage, next_prefill};
 pub use settings::EngineSettings;

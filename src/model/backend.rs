@@ -50,8 +50,13 @@ struct Launched {
 impl MlxBackend {
     /// Loads a model onto MLX's default device and evaluates all of its weights.
     pub fn load(files: &ModelFiles) -> std::result::Result<Self, ModelError> {
+        Self::load_unless(files, &|| false)
+    }
+
+    /// [`MlxBackend::load`], given up between two weights once `is_cancelled` says so.
+    pub fn load_unless(files: &ModelFiles, is_cancelled: &dyn Fn() -> bool) -> std::result::Result<Self, ModelError> {
         let device = ComputeDevice::detect();
-        let loaded = load(files, &device)?;
+        let loaded = load(files, &device, is_cancelled)?;
         let padded = PaddedKvCache::new(loaded.decoder.kv_shape);
         Ok(Self { decoder: loaded.decoder, facts: loaded.facts, padded, prefixes: PrefixStore::default() })
     }

@@ -19,14 +19,13 @@ impl ComputeDevice {
         let is_gpu = Device::try_default()
             .and_then(|device| device.get_type())
             .is_ok_and(|kind| matches!(kind, DeviceType::Gpu));
-        let (kind, reason) = match (is_gpu, cfg!(target_os = "macos")) {
-            (true, true) => (DeviceKind::Gpu, "MLX found a Metal device"),
-            (true, false) => (DeviceKind::Gpu, "MLX found a CUDA device"),
-            (false, true) => (DeviceKind::Cpu, "MLX found no Metal device"),
-            (false, false) => (
+        let (kind, reason) = if is_gpu {
+            (DeviceKind::Gpu, "MLX found a GPU: Metal on macOS, CUDA elsewhere")
+        } else {
+            (
                 DeviceKind::Cpu,
                 "this build of MLX has no GPU backend; weights are unpacked to f32, in which a CPU computes fastest",
-            ),
+            )
         };
         Self { kind, reason: reason.into() }
     }

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// Why a model can't be loaded. Each message says what is wrong with which file or field, and what is supported.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
+    /// Nobody waits for the model any more.
+    #[error("the load was stopped")]
+    Cancelled,
     /// The files hold something that this program has no code for.
     #[error("{field} {value} is not supported; supported: {supported}")]
     Unsupported {

@@ -22,7 +22,11 @@ pub(super) struct Loaded {
 }
 
 /// Checks the files, takes their tensors, and evaluates all of them.
-pub(super) fn load(files: &ModelFiles, device: &ComputeDevice) -> Result<Loaded, ModelError> {
+pub(super) fn load(
+    files: &ModelFiles,
+    device: &ComputeDevice,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let (config, mut weights) = match files {
         ModelFiles::Folder(folder) => open_folder(folder, device)?,
@@ -33,6 +37,9 @@ pub(super) fn load(files: &ModelFiles, device: &ComputeDevice) -> Result<Loaded,
     weights.finish(&config)?;
     // Evaluated in pieces: each layer's packed source can go before the next one is read.
     for array in decoder.arrays() {
+        if is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
         eval([array])?;
     }
     let weight_bytes = decoder.arrays().iter().map(|array| array.nbytes() as u64).sum();

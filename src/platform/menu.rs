@@ -45,6 +45,17 @@ pub enum MenuCommand {
     ShowLogs,
 }
 
+impl MenuCommand {
+    /// The keys that give this command too.
+    pub fn shortcut(self) -> Option<Shortcut> {
+        let entries = MENUS.iter().flat_map(|(_, entries)| *entries);
+        entries.copied().find_map(|entry| match entry {
+            Entry::Command(command, _, shortcut) if command == self => shortcut,
+            _ => None,
+        })
+    }
+}
+
 /// Keys that give a command, together with Cmd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shortcut {
@@ -120,7 +131,7 @@ pub const MENUS: [(&str, &[Entry]); 7] = [
     (
         "File",
         &[
-            Entry::Command(MenuCommand::ChooseModel, "Choose Model…", cmd_shift("o")),
+            Entry::Command(MenuCommand::ChooseModel, "Choose Model…", cmd("l")),
             Entry::Command(MenuCommand::OpenRun, "Open Run…", cmd("o")),
             Entry::Command(MenuCommand::ExportRun, "Export Run…", cmd("s")),
             Entry::Separator,

@@ -1,6 +1,6 @@
 //! What differs between macOS and Linux around the window: the same functions for both. Imports nothing of this crate.
 //!
-//! All code under `cfg(target_os = "macos")` lies in `macos/`; `linux.rs` has the same functions. A start goes so:
+//! All code for macOS alone lies in `macos/`; `linux.rs` has the same functions. A start goes so:
 //! [`SingleInstance::claim`] → [`receive_files`] → the window opens → [`gpu_problem`], [`MenuBar::install`].
 
 mod gpu;

@@ -1,6 +1,6 @@
 //! A model that is loaded: its engine, its text side, its figures. What a run needs, cheap to clone.
 
-use crate::engine::{self, Backend, EngineHandle, EngineSettings, StartError};
+use crate::engine::{self, Backend, EngineHandle, EngineSettings, LoadCancel, StartError};
 use crate::hub::{self, HubError, ModelFiles, gguf::Gguf};
 use crate::protocol::{LoadProgress, ModelFacts, ModelSource, ModelSummary};
 use crate::text::{TextError, TextModel};
@@ -28,17 +28,20 @@ pub enum LoadError {
     /// Its weights can't be used.
     #[error("{0}")]
     Weights(String),
+    /// This machine can't compute.
+    #[error("{0}")]
+    Device(String),
 }
 
 impl LoadedModel {
     /// Brings the files of `source` here, and loads them: the weights on an engine thread of their own by `loader`,
-    /// the tokenizer beside it. Dropping the future stops a download at once and abandons a load of weights, which
-    /// are freed as soon as the loader returns.
+    /// the tokenizer before them. Dropping the future stops a download at once; it cancels a load of weights and waits
+    /// until the loader has noticed.
     pub async fn load<B, E>(
         source: ModelSource,
         settings: EngineSettings,
         progress: impl Fn(LoadProgress) + Send + Sync,
-        loader: impl FnOnce(&ModelFiles) -> Result<(B, ModelFacts), E> + Send + 'static,
+        loader: impl FnOnce(&ModelFiles, &LoadCancel) -> Result<(B, ModelFacts), E> + Send + 'static,
     ) -> Result<Self, LoadError>
     where
         B: Backend + 'static,
@@ -48,15 +51,15 @@ impl LoadedModel {
         progress(LoadProgress::Loading);
         let text_files = files.clone();
         let text = spawn_blocking(move || load_text(&text_files));
-        // Files are checked and refused one by one, so the tokenizer's error comes before the weights are read.
         let text = match text.await {
             Ok(text) => text?,
             Err(error) => {
                 return Err(LoadError::Weights(format!("loading the tokenizer failed unexpectedly: {error}")));
             }
         };
-        let (engine, facts) =
-            engine::start(settings, move || loader(&files)).await.map_err(|error| LoadError::Weights(words(&error)))?;
+        let (engine, facts) = engine::start(settings, move |cancel| loader(&files, cancel))
+            .await
+            .map_err(|error| LoadError::Weights(words(&error)))?;
         Ok(Self::new(engine, text, source, facts))
     }
 

@@ -1,7 +1,7 @@
 //! A backend without a model: the next token is a function of prompt, seed and position, and a script says when a
 //! row fails, panics or takes its time. Everything it is asked to do is written down.
 
-use llmeval::engine::{self, Backend, BackendError, EngineSettings, StepOutput};
+use llmeval::engine::{self, Backend, BackendError, EngineSettings, LoadCancel, StepOutput};
 use llmeval::protocol::{DeviceKind, Execution, MemoryFigures, ModelFacts, ModelSource, SessionId, SessionRequest};
 use llmeval::session::LoadedModel;
 use llmeval::text::TextModel;
@@ -239,7 +239,7 @@ pub async fn scripted_model(script: Script) -> (LoadedModel, Log) {
         load_seconds: 0.25,
         exact_width: Ok(8),
     };
-    let loader = move || Ok::<_, String>((ScriptedBackend::new(script, backend_log), facts));
+    let loader = move |_: &LoadCancel| Ok::<_, String>((ScriptedBackend::new(script, backend_log), facts));
     let (engine, facts) = engine::start(EngineSettings::default(), loader).await.unwrap();
     let text = TextModel::from_folder(Path::new(TEXT_FOLDER)).unwrap();
     (LoadedModel::new(engine, text, ModelSource::Folder(TEXT_FOLDER.into()), facts), log)

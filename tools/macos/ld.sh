@@ -32,4 +32,4 @@ for argument in "$@"; do
   esac
   previous=$argument
 done
-exec "$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/gcc-ld/ld64.lld" "$@"
+exec "$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld" "$@"

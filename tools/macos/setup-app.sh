@@ -39,7 +39,6 @@ build_mlx_c() {
   say "Building mlx-c for macOS"
   rm -rf "$build" "$macos/lib"
   mkdir -p "$build" "$macos/lib"
-  # private/ holds templates that others include; without CUDA and distributed stubs nothing else is left out.
   find "$source/mlx/c" -name '*.cpp' -printf '%f\n' | xargs -P "$(nproc)" -I{} \
     "$macos/bin/c++" -std=c++20 -O2 -include cmath -DMLX_HAVE_METAL -I"$source" -I"$macos/mlx/mlx/include" \
     -c "$source/mlx/c/{}" -o "$build/{}.o"
@@ -48,17 +47,11 @@ build_mlx_c() {
   rm -rf "$build"
 }
 
-# Programs in Rust from crates.io, built for this machine: they sign, pack and collect licences.
+# Programs in Rust, built for this machine: they sign, pack and collect licences. Unoptimised: that halves their build and
+# costs seconds of each run.
 install_tool() {
-  say "Building $1 $2"
-  cargo install --quiet --locked --root "$macos/tools" --target-dir "$macos/tools-build" "$1" --version "$2" "${@:3}"
-  rm -rf "$macos/tools-build"
-}
-
-build_dmg_tool() {
-  say "Building the dmg packer"
-  cargo install --quiet --locked --root "$macos/tools" --target-dir "$macos/tools-build" --path "$here/dmg"
-  rm -rf "$macos/tools-build"
+  say "Building $1"
+  CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --root "$macos/tools" --target-dir "$macos/tools-build" "${@:2}"
 }
 
 write_app_settings() {
@@ -102,7 +95,9 @@ set_up_app() {
   once zig "$(cat "$here/requirements-zig.txt")" fetch_zig
   once mlx "$(cat "$here/requirements-mlx.txt")" fetch_wheel "$macos/mlx" "$here/requirements-mlx.txt" --platform macosx_14_0_arm64
   once mlx-c "$(mlx_sys_version) $(cat "$here/requirements-mlx.txt" "$here/zig.sh" | sha256sum)" build_mlx_c
-  once rcodesign 0.29.0 install_tool apple-codesign 0.29.0 --no-default-features --bin rcodesign
-  once dmg "$(cat "$here"/dmg/Cargo.* "$here"/dmg/src/* | sha256sum)" build_dmg_tool
+  once rcodesign 0.29.0 install_tool rcodesign apple-codesign --version 0.29.0 --no-default-features --bin rcodesign
+  once cargo-about 0.9.3 install_tool cargo-about cargo-about --version 0.9.3 --features cli
+  once dmg "$(cat "$here"/dmg/Cargo.* "$here"/dmg/src/* | sha256sum)" install_tool "the dmg packer" --path "$here/dmg"
+  rm -rf "$macos/tools-build"
   write_app_settings
 }
