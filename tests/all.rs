@@ -1,8 +1,12 @@
 //! The one integration binary: a module per topic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+/// Who may import whom.
+mod architecture;
 /// A model that can't run is refused in one sentence.
 mod bad_models;
+/// The real binary on a tiny model: options, JSON, exit codes, Ctrl-C.
+mod command_line;
 /// Downloads end whole and right, or say why not.
 mod downloads;
 /// The engine's promises, on a scripted backend.
@@ -23,6 +27,8 @@ mod parity;
 mod platform;
 /// The models that a person can choose.
 mod registry;
+/// The console report, character for character.
+mod report;
 /// Which session's prompt is read next, and how much of it.
 mod scheduler;
 /// Sessions and parallel runs over a scripted engine and a real tokenizer.

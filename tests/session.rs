@@ -327,7 +327,9 @@ async fn a_model_that_does_not_load_says_why() {
             source,
             Default::default(),
             |_| {},
-            |_| Err::<(crate::support::scripted::ScriptedBackend, _), _>("the weights are of another world".to_owned()),
+            |_, _| {
+                Err::<(crate::support::scripted::ScriptedBackend, _), _>("the weights are of another world".to_owned())
+            },
         )
     };
     let missing = load(ModelSource::Folder("no/such/folder".into())).await.unwrap_err();

@@ -57,6 +57,7 @@ async fn run_loaded(
 ) -> anyhow::Result<RunReport> {
     let (updates, reader) = mpsc::channel(UPDATE_BUFFER);
     let run = ParallelRun::start(model, config.clone(), updates, Arc::new(|| {}))?;
+    tracing::info!(sessions = config.sessions, model = model.summary().name, "run started");
     let stops = run.stop_handle();
     let mut interrupt = interrupt.clone();
     let stopper = tokio::spawn(async move {

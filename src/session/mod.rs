@@ -9,7 +9,9 @@ mod prepare;
 mod record;
 pub mod report;
 mod reporter;
+pub mod scaling;
 mod stop;
+pub mod verify;
 
 pub use chat::{ChatGeneration, ChatRequest};
 pub use loaded::{LoadError, LoadedModel};

@@ -31,11 +31,7 @@ impl ParallelRun {
         wake: Wake,
     ) -> Result<Self, InvalidConfig> {
         config.validate()?;
-        if config.execution == Execution::Exact
-            && let Err(reason) = &model.summary().exact_width
-        {
-            return Err(InvalidConfig(format!("this model can't run in exact execution: {reason}")));
-        }
+        check_execution(model, &config)?;
         config.model = model.summary().source.clone();
         let jobs = (0..config.sessions).map(|index| job(&config, SessionId(index))).collect::<Result<Vec<_>, _>>()?;
         let (stops, flags) = StopHandle::new(config.sessions);
@@ -65,6 +61,16 @@ impl ParallelRun {
 impl Drop for ParallelRun {
     fn drop(&mut self) {
         self.stops.stop_all();
+    }
+}
+
+/// Refuses an execution that the model can't run in.
+pub(super) fn check_execution(model: &LoadedModel, config: &ParallelConfig) -> Result<(), InvalidConfig> {
+    match &model.summary().exact_width {
+        Err(reason) if config.execution == Execution::Exact => {
+            Err(InvalidConfig(format!("this model can't run in exact execution: {reason}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,0 +1,314 @@
+//! The real binary on a tiny model: options, JSON, exit codes, Ctrl-C.
+
+use clap::Parser;
+use llmeval::cli::{Arguments, Command as Subcommand, read_prompts};
+use llmeval::protocol::{Execution, FinishReason, ModelSource, ParallelConfig, RunReport};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+const MODEL: &str = "tests/fixtures/models/llama-tied-f32";
+
+fn llmeval(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_llmeval"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// `llmeval parallel` on the tiny model.
+fn parallel(arguments: &[&str]) -> Output {
+    llmeval(&["parallel", "--model", MODEL]).args(arguments).output().unwrap()
+}
+
+fn config(arguments: &[&str]) -> ParallelConfig {
+    let arguments = Arguments::parse_from(["llmeval", "parallel"].iter().chain(arguments));
+    match arguments.command {
+        Some(Subcommand::Parallel(arguments)) => arguments.config().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn without_options_it_is_the_demo() {
+    assert_eq!(config(&[]), ParallelConfig::default());
+}
+
+#[test]
+fn every_option_reaches_the_run() {
+    let given = config(&[
+        "--model",
+        "mlx-community/Qwen3-1.7B-4bit",
+        "--sessions",
+        "5",
+        "--prompt",
+        "one",
+        "--prompt",
+        "two",
+        "--system",
+        "be brief",
+        "--max-tokens",
+        "7",
+        "--temperature",
+        "0.5",
+        "--top-p",
+        "0.9",
+        "--top-k",
+        "40",
+        "--min-p",
+        "0.05",
+        "--repetition-penalty",
+        "1.1",
+        "--seed",
+        "9",
+        "--stop",
+        "END",
+        "--stop",
+        "STOP",
+        "--execution",
+        "serialized",
+        "--cache-limit",
+        "64",
+        "--raw",
+    ]);
+    let expected = ParallelConfig {
+        sessions: 5,
+        model: ModelSource::Hub("mlx-community/Qwen3-1.7B-4bit".into()),
+        prompts: vec!["one".into(), "two".into()],
+        system: Some("be brief".into()),
+        max_tokens: 7,
+        temperature: 0.5,
+        temperatures: None,
+        top_p: 0.9,
+        top_k: 40,
+        min_p: 0.05,
+        repetition_penalty: 1.1,
+        seed: 9,
+        stop: vec!["END".into(), "STOP".into()],
+        execution: Execution::Serialized,
+        cache_limit_mb: 64,
+        raw: true,
+        thinking: false,
+    };
+    assert_eq!(given, expected);
+    assert_eq!(given.sampling(2).unwrap().seed(), 2009);
+    assert_eq!([given.prompt(0), given.prompt(1), given.prompt(2)], ["one", "two", "one"]);
+}
+
+#[test]
+fn a_prompts_file_holds_one_a_line_or_a_json_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |text: &str| {
+        let path = folder.path().join("prompts");
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    assert_eq!(read_prompts(&file("first\n\n  second  \r\n")).unwrap(), ["first", "second"]);
+    assert_eq!(read_prompts(&file(r#" ["two\nlines", "x"]"#)).unwrap(), ["two\nlines", "x"]);
+    let words = |path: PathBuf| read_prompts(&path).unwrap_err().to_string();
+    assert!(words(file("\n \n")).contains("holds no prompt"));
+    assert!(words(file("[1, 2]")).contains("not a JSON array of texts"));
+    assert!(words(file("[\"cut")).contains("not a JSON array of texts"));
+    assert!(words(folder.path().join("nowhere")).contains("can't be read"));
+}
+
+#[test]
+fn json_is_one_object_with_every_figure_and_nothing_else() {
+    let output = parallel(&["--sessions", "4", "--max-tokens", "6", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    for field in [
+        "model",
+        "parameters",
+        "execution",
+        "device",
+        "load_seconds",
+        "sessions",
+        "total_tokens",
+        "wall_time_s",
+        "tokens_per_second",
+        "average_tokens_per_second",
+        "peak_memory_bytes",
+    ] {
+        assert!(json.get(field).is_some(), "{field} is missing");
+    }
+    for field in [
+        "id",
+        "prompt",
+        "prompt_tokens",
+        "seed",
+        "text",
+        "token_ids",
+        "tokens",
+        "time_to_first_token_ms",
+        "duration_s",
+        "tokens_per_second",
+        "finish_reason",
+        "error",
+    ] {
+        assert!(json["sessions"][3].get(field).is_some(), "{field} is missing");
+    }
+    let report: RunReport = serde_json::from_value(json).unwrap();
+    assert_eq!(report.total_tokens, report.sessions.iter().map(|session| session.token_ids.len() as u64).sum::<u64>());
+    assert_eq!(report.sessions.iter().map(|session| session.seed).collect::<Vec<_>>(), [0, 1000, 2000, 3000]);
+    assert!(report.peak_memory_bytes > 0);
+}
+
+#[test]
+fn the_same_command_gives_the_same_tokens() {
+    let tokens = || {
+        let output = parallel(&[
+            "--sessions",
+            "3",
+            "--max-tokens",
+            "8",
+            "--temperature",
+            "1",
+            "--execution",
+            "serialized",
+            "--json",
+        ]);
+        let report: RunReport = serde_json::from_str(stdout(&output)).unwrap();
+        report.sessions.into_iter().map(|session| session.token_ids).collect::<Vec<_>>()
+    };
+    assert_eq!(tokens(), tokens());
+}
+
+#[test]
+fn without_json_it_prints_the_report() {
+    let output = parallel(&["--sessions", "2", "--max-tokens", "4"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.starts_with("🎯 Starting parallel LLM evaluation with 2 sessions\n📋 Model: llama-tied-f32\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("   • GPU operation serialization\n"), "{text}");
+    assert_eq!(stderr(&output), "", "progress is shown on a terminal only");
+    let quiet = parallel(&["--sessions", "2", "--max-tokens", "4", "--quiet"]);
+    assert!(!stdout(&quiet).contains("🚀") && stdout(&quiet).contains("📊 PARALLEL EVALUATION RESULTS"));
+}
+
+#[test]
+fn a_session_that_fails_makes_exit_code_1_and_leaves_the_others() {
+    let long = "word ".repeat(2000);
+    let output = parallel(&["--sessions", "2", "--max-tokens", "4", "--prompt", &long, "--prompt", "short", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: RunReport = serde_json::from_str(stdout(&output)).unwrap();
+    assert!(report.sessions[0].error.as_ref().unwrap().contains("context"));
+    assert!(report.sessions[1].finish_reason.is_success());
+}
+
+#[test]
+fn what_cannot_start_says_why_and_makes_exit_code_2() {
+    let cases: [(&[&str], &str); 10] = [
+        (&["--sessions", "0"], "at least 1 session"),
+        (&["--sessions", "100000"], "at most 1024 sessions"),
+        (&["--sessions", "-1"], "invalid value '-1'"),
+        (&["--temperature", "-1"], "temperature must be from 0 to 10, not -1"),
+        (&["--temperature", "NaN"], "temperature must be from 0 to 10"),
+        (&["--max-tokens", "0"], "max tokens must be at least 1"),
+        (&["--top-p", "0"], "top-p must be above 0"),
+        (&["--prompt", " "], "prompt 1 is empty"),
+        (&["--prompts-file", "no/such/file"], "can't be read"),
+        (&["--execution", "sideways"], "invalid value 'sideways'"),
+    ];
+    for (arguments, words) in cases {
+        let output = parallel(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    }
+    let missing = llmeval(&["parallel", "--model", "./no/such/model", "--json"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("no/such/model"), "{}", stderr(&missing));
+}
+
+#[test]
+fn devices_names_the_device_and_the_reason() {
+    let output = llmeval(&["devices"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    assert!(text.starts_with("cpu: ") || text.starts_with("gpu: "), "{text}");
+}
+
+#[test]
+fn help_names_every_command_and_option() {
+    let help = llmeval(&["--help"]).output().unwrap();
+    assert!(stdout(&help).contains("parallel") && stdout(&help).contains("devices"));
+    let help = llmeval(&["parallel", "--help"]).output().unwrap();
+    for option in ["--sessions", "--prompts-file", "--repetition-penalty", "--cache-limit", "--json", "Exit codes"] {
+        assert!(stdout(&help).contains(option), "{option}");
+    }
+}
+
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_in_a_run_prints_what_came_so_far() {
+    // Far more work than the test waits for, first in the queue, in prefill and in decode.
+    let mut child =
+        llmeval(&["parallel", "--model", MODEL, "--sessions", "1000", "--max-tokens", "400"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("🚀 Starting session 999") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before the run");
+    }
+    interrupt(&child);
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(rest.contains("⏹️  Session 999 stopped"), "{rest}");
+    assert!(rest.contains("📈 Average performance"), "{rest}");
+}
+
+#[test]
+fn ctrl_c_in_a_run_gives_whole_json_too() {
+    let mut child = llmeval(&["parallel", "--model", MODEL, "--sessions", "1000", "--max-tokens", "400", "--json"])
+        .env("RUST_LOG", "llmeval=info")
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("run started") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before the run");
+    }
+    interrupt(&child);
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let report: RunReport = serde_json::from_str(&text).unwrap();
+    assert_eq!(report.sessions.len(), 1000);
+    assert_eq!(report.sessions[999].finish_reason, FinishReason::Cancelled);
+}
+
+#[test]
+fn ctrl_c_in_a_download_ends_it() {
+    let hub = TcpListener::bind("127.0.0.1:0").unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let mut child = llmeval(&["parallel", "--model", "someone/some-model"])
+        .env("HF_ENDPOINT", format!("http://{}", hub.local_addr().unwrap()))
+        .env("HF_HOME", cache.path())
+        .env_remove("HF_HUB_OFFLINE")
+        .spawn()
+        .unwrap();
+    // The hub takes the call and never answers.
+    let _call = hub.accept().unwrap();
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut words = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert!(words.contains("stopped before any session started"), "{words}");
+}

@@ -1,0 +1,84 @@
+//! The console report, character for character.
+
+use llmeval::protocol::{
+    DeviceKind, EvaluationResult, FinishReason, ModelSource, ModelSummary, ParallelConfig, RunReport, SessionId,
+    Timeline,
+};
+use llmeval::session::report;
+
+fn summary() -> ModelSummary {
+    let source = ModelSource::Hub("mlx-community/Qwen3-1.7B-4bit".into());
+    ModelSummary {
+        name: source.display_name(),
+        source,
+        architecture: "qwen3".into(),
+        parameters: 1_720_574_976,
+        weight_bytes: 968_000_000,
+        kv_bytes_per_token: 114_688,
+        context_length: 40_960,
+        device: DeviceKind::Gpu,
+        load_seconds: 1.5,
+        can_think: true,
+        can_use_tools: true,
+        exact_width: Ok(8),
+    }
+}
+
+/// A session that gave `tokens` tokens at `rate` tokens/s within `duration_s`.
+fn result(config: &ParallelConfig, id: u32, rate: f64, tokens: u32, duration_s: f64, text: &str) -> EvaluationResult {
+    EvaluationResult {
+        id: SessionId(id),
+        prompt: config.prompt(id).to_owned(),
+        prompt_tokens: 20,
+        seed: u64::from(id) * 1000,
+        temperature: config.temperature,
+        text: text.to_owned(),
+        token_ids: Vec::new(),
+        tokens,
+        time_to_first_token_ms: Some(25.0),
+        duration_s,
+        tokens_per_second: rate,
+        finish_reason: FinishReason::EndOfSequence,
+        error: None,
+        timeline: Timeline { ended_s: duration_s, ..Timeline::default() },
+    }
+}
+
+#[test]
+fn the_report_is_the_demos_line_for_line() {
+    let config = ParallelConfig { model: summary().source, ..ParallelConfig::default() };
+    let sessions = vec![
+        result(&config, 0, 45.23, 98, 2.17, "In circuits deep,\nwhere data flows like streams"),
+        result(&config, 1, 42.15, 87, 2.06, "A neural network is a web of simple switches"),
+        result(&config, 2, 48.92, 95, 1.94, "AI is the broader field"),
+    ];
+    let mut report = RunReport::new(&summary(), config.clone(), sessions, 1_000_000_000);
+    report.wall_time_s = 2.45;
+    let mut text = report::opening(&config, &report.model);
+    report.sessions.iter().for_each(|session| text.push_str(&report::ended(session)));
+    text.push_str(&report::results(&report));
+    assert_eq!(text, include_str!("fixtures/report/three_sessions.txt"));
+}
+
+#[test]
+fn a_failed_and_a_stopped_session_say_so() {
+    let config = ParallelConfig::default();
+    let stopped =
+        EvaluationResult { finish_reason: FinishReason::Cancelled, ..result(&config, 0, 10.0, 5, 0.5, "It beg") };
+    assert_eq!(report::ended(&stopped), "⏹️  Session 0 stopped: 10.00 tokens/sec, 5 tokens\n");
+    let failed = EvaluationResult {
+        finish_reason: FinishReason::Error,
+        error: Some("the device is out of memory".into()),
+        ..result(&config, 1, 0.0, 0, 0.1, "")
+    };
+    assert_eq!(report::ended(&failed), "❌ Session 1 failed: the device is out of memory\n");
+    let results = report::results(&RunReport::new(&summary(), config, vec![stopped, failed], 0));
+    assert!(results.contains("   💬 Generated: ...\n   ❌ Error: the device is out of memory\n"), "{results}");
+}
+
+#[test]
+fn a_long_prompt_is_cut_at_a_character() {
+    let config = ParallelConfig { sessions: 1, prompts: vec!["é".repeat(200)], ..ParallelConfig::default() };
+    let opening = report::opening(&config, "model");
+    assert!(opening.contains(&format!("prompt: {}...\n", "é".repeat(80))), "{opening}");
+}
