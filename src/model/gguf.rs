@@ -3,6 +3,8 @@
 use super::ModelError;
 use super::config::{Fields, RopeScaling, unsupported};
 use super::ggml;
+use super::gguf_layout::{FIELDS, Layout};
+use super::mlp::scalar;
 use crate::hub::gguf::{Gguf, GgufValue};
 use mlx_rs::io::GgufFile;
 use mlx_rs::{Array, Dtype};
@@ -14,81 +16,86 @@ use std::io::{Read, Seek, SeekFrom};
 /// MLX unpacks every quantised GGUF type into groups of this size.
 pub const GROUP_SIZE: i32 = 32;
 
-/// Names of a layer's modules: GGUF's, then the checkpoint's.
-const LAYER_MODULES: &[(&str, &str)] = &[
-    ("attn_norm", "input_layernorm"),
-    ("attn_q", "self_attn.q_proj"),
-    ("attn_k", "self_attn.k_proj"),
-    ("attn_v", "self_attn.v_proj"),
-    ("attn_output", "self_attn.o_proj"),
-    ("attn_q_norm", "self_attn.q_norm"),
-    ("attn_k_norm", "self_attn.k_norm"),
-    ("ffn_norm", "post_attention_layernorm"),
-    ("ffn_gate", "mlp.gate_proj"),
-    ("ffn_up", "mlp.up_proj"),
-    ("ffn_down", "mlp.down_proj"),
-];
-
 /// The metadata as config.json would say it.
 pub fn config(gguf: &Gguf) -> Result<Fields, ModelError> {
-    let architecture = gguf.require("general.architecture", GgufValue::as_text)?;
-    // llama.cpp's converter interleaves the rotated pairs of llama's queries and keys, and of no other's.
-    let traditional = match architecture {
-        "llama" => true,
-        "qwen2" | "qwen3" => false,
-        other => return Err(unsupported("general.architecture", other, "llama, qwen2, qwen3")),
-    };
+    let layout = Layout::of(gguf)?;
+    let architecture = layout.architecture;
     let mut object = Map::new();
-    object.insert("model_type".into(), json!(architecture));
-    object.insert("rope_traditional".into(), json!(traditional));
+    object.insert("model_type".into(), json!(layout.model_type));
+    object.insert("rope_traditional".into(), json!(layout.interleaves_rotated_pairs));
     object.insert("tie_word_embeddings".into(), json!(!gguf.tensors().contains_key("output.weight")));
     let vocabulary = gguf.require("tokenizer.ggml.tokens", GgufValue::as_texts)?.len();
     object.insert("vocab_size".into(), json!(vocabulary));
     let has_bias = |name: &str| gguf.tensors().contains_key(&format!("blk.0.{name}.bias"));
     object.insert("attention_bias".into(), json!(has_bias("attn_q")));
     object.insert("mlp_bias".into(), json!(has_bias("ffn_up")));
-    for (key, field) in [
-        ("embedding_length", "hidden_size"),
-        ("block_count", "num_hidden_layers"),
-        ("feed_forward_length", "intermediate_size"),
-        ("attention.head_count", "num_attention_heads"),
-        ("attention.head_count_kv", "num_key_value_heads"),
-        ("attention.key_length", "head_dim"),
-        ("context_length", "max_position_embeddings"),
-        ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
-        ("rope.freq_base", "rope_theta"),
-    ] {
+    // llama.cpp knows Qwen's experts only with shares that sum to 1.
+    object.insert("norm_topk_prob".into(), json!(true));
+    for (key, field) in FIELDS {
         let number =
             |value: &GgufValue| value.as_unsigned().map(Value::from).or_else(|| value.as_float().map(Value::from));
         if let Some(number) = gguf.find(&format!("{architecture}.{key}"), number)? {
-            object.insert(field.into(), number);
+            object.insert((*field).into(), number);
         }
     }
+    add_derived_fields(architecture, &mut object);
     if let Some(kind) = gguf.find(&format!("{architecture}.rope.scaling.type"), GgufValue::as_text)? {
         let factor = gguf.find(&format!("{architecture}.rope.scaling.factor"), GgufValue::as_float)?;
         match kind {
-            "none" => {}
+            // The factors of longrope are tensors.
+            "none" | "longrope" => {}
             "linear" => {
                 object.insert("rope_scaling".into(), json!({ "rope_type": "linear", "factor": factor.unwrap_or(1.0) }));
             }
-            other => return Err(unsupported(&format!("{architecture}.rope.scaling.type"), other, "none, linear")),
+            other => {
+                let supported = "none, linear, longrope";
+                return Err(unsupported(&format!("{architecture}.rope.scaling.type"), other, supported));
+            }
         }
     }
     Ok(Fields::new(gguf.path(), Value::Object(object)))
 }
 
+/// Fields that config.json has and the metadata only implies.
+fn add_derived_fields(architecture: &str, object: &mut Map<String, Value>) {
+    let number = |field: &str| object.get(field).and_then(Value::as_f64);
+    let usual_head = number("hidden_size").zip(number("num_attention_heads")).map(|(hidden, heads)| hidden / heads);
+    let head_dim = number("head_dim").or(usual_head);
+    // As llama.cpp does: Gemma's 27B models, told by their depth, scale by the usual head's width instead of their own.
+    let is_27b = matches!((architecture, number("num_hidden_layers")), ("gemma2", Some(46.0)) | ("gemma3", Some(62.0)));
+    let scalar = if is_27b { usual_head } else { head_dim };
+    let rotated = number("rope.dimension_count").zip(head_dim).map(|(rotated, head_dim)| rotated / head_dim);
+    if let Some(scalar) = scalar {
+        object.insert("query_pre_attn_scalar".into(), json!(scalar));
+    }
+    if let Some(rotated) = rotated {
+        object.insert("partial_rotary_factor".into(), json!(rotated));
+    }
+}
+
 /// The tensors under their checkpoint names, and the scaling of the rotary embedding where the file carries it.
 pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScaling>), ModelError> {
+    let layout = Layout::of(gguf)?;
     let raw = if gguf.is_native() { read_native(gguf)? } else { read_unpacked(gguf)? };
     let mut tensors = HashMap::with_capacity(raw.len());
     let mut scaling = None;
     for (name, array) in raw {
-        if name == "rope_freqs.weight" {
-            let factors = array.as_dtype(Dtype::Float32)?;
-            let factors = factors.to_vec_exact::<f32>().map_err(|error| device_error(&error))?;
-            scaling = Some(RopeScaling::Factors { factors, amplitude: 1.0 });
-        } else {
-            tensors.insert(checkpoint_name(&name).unwrap_or(name), array);
+        match name.as_str() {
+            "rope_freqs.weight" | "rope_factors_long.weight" => {
+                let factors = array.as_dtype(Dtype::Float32)?;
+                let factors = factors.to_vec_exact::<f32>().map_err(|error| device_error(&error))?;
+                let key = format!("{}.rope.scaling.attn_factor", layout.architecture);
+                let amplitude = gguf.find(&key, GgufValue::as_float)?.unwrap_or(1.0) as f32;
+                scaling = Some(RopeScaling::Factors { factors, amplitude });
+            }
+            "rope_factors_short.weight" => {}
+            norm if layout.norms_hold_one_more && norm.ends_with("norm.weight") => {
+                let stored = array.subtract(scalar(1.0, &array)?)?;
+                tensors.insert(layout.checkpoint_name(&name).unwrap_or(name), stored);
+            }
+            _ => {
+                tensors.insert(layout.checkpoint_name(&name).unwrap_or(name), array);
+            }
         }
     }
     Ok((tensors, scaling))
@@ -130,20 +137,4 @@ fn changed(gguf: &Gguf) -> ModelError {
 
 fn device_error(error: &dyn std::error::Error) -> ModelError {
     ModelError::Device(crate::engine::BackendError(format!("MLX could not read a tensor: {error}")))
-}
-
-/// "blk.3.attn_q.scales" → "model.layers.3.self_attn.q_proj.scales".
-fn checkpoint_name(name: &str) -> Option<String> {
-    let (module, part) = name.rsplit_once('.')?;
-    let module = match module {
-        "token_embd" => "model.embed_tokens".to_owned(),
-        "output_norm" => "model.norm".to_owned(),
-        "output" => "lm_head".to_owned(),
-        layer => {
-            let (index, module) = layer.strip_prefix("blk.")?.split_once('.')?;
-            let (_, checkpoint) = LAYER_MODULES.iter().find(|(gguf, _)| *gguf == module)?;
-            format!("model.layers.{index}.{checkpoint}")
-        }
-    };
-    Some(format!("{module}.{part}"))
 }

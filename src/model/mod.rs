@@ -13,6 +13,7 @@ mod gemma2;
 mod gemma3_text;
 mod ggml;
 mod gguf;
+mod gguf_layout;
 mod granite;
 mod kv;
 mod linear;
