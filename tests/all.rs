@@ -45,3 +45,5 @@ mod text_stream;
 mod text_template;
 /// Tokenizers give the ids that Python gives.
 mod text_tokenizer;
+/// Verification finds nothing where sessions are isolated, and finds a leak where there is one.
+mod verify;

@@ -3,6 +3,8 @@
 use clap::Parser;
 use llmeval::cli::{Arguments, Command as Subcommand, read_prompts};
 use llmeval::protocol::{Execution, FinishReason, ModelSource, ParallelConfig, RunReport};
+use llmeval::session::scaling::ScalingRow;
+use llmeval::session::verify::VerifyReport;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -230,6 +232,34 @@ fn what_cannot_start_says_why_and_makes_exit_code_2() {
     let missing = llmeval(&["parallel", "--model", "./no/such/model", "--json"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(2));
     assert!(stderr(&missing).contains("no/such/model"), "{}", stderr(&missing));
+}
+
+#[test]
+fn verify_compares_and_its_exit_code_says_what_it_found() {
+    let arguments =
+        ["verify", "--model", MODEL, "--sessions", "3", "--rounds", "2", "--max-tokens", "6", "--execution"];
+    let output = llmeval(&arguments).args(["serialized", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}{}", stderr(&output), stdout(&output));
+    let report: VerifyReport = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(report.comparisons.len(), 6);
+    assert!(report.is_equal());
+    let table = llmeval(&arguments).args(["serialized"]).output().unwrap();
+    assert!(stdout(&table).ends_with("6 of 6 equal to the same session alone, tokens and logits, bit for bit\n"));
+}
+
+#[test]
+fn bench_gives_a_row_for_each_execution_and_number_of_sessions() {
+    let arguments = ["bench", "--model", MODEL, "--sessions", "1,3", "--max-tokens", "5"];
+    let output = llmeval(&arguments).args(["--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let rows: Vec<ScalingRow> = serde_json::from_str(stdout(&output)).unwrap();
+    let kinds: Vec<_> = rows.iter().map(|row| (row.execution, row.sessions)).collect();
+    use Execution::{Batched, Serialized};
+    assert_eq!(kinds, [(Serialized, 1), (Serialized, 3), (Batched, 1), (Batched, 3)]);
+    assert_eq!(rows[0].speed_up, Some(1.0));
+    assert!(rows.iter().all(|row| row.tokens_per_second > 0.0 && row.speed_up.is_some()));
+    let table = llmeval(&arguments).output().unwrap();
+    assert_eq!(stdout(&table).lines().filter(|line| line.starts_with("| ")).count(), 5);
 }
 
 #[test]

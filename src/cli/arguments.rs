@@ -2,9 +2,11 @@
 
 use super::models::ModelsArguments;
 use super::prompts::{PromptsError, read_prompts};
+use crate::engine::EngineSettings;
 use crate::protocol::{Execution, ModelSource, ParallelConfig};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Many LLM sessions at once over one shared MLX model.
 ///
@@ -23,6 +25,11 @@ pub enum Command {
     /// Runs several sessions at once over one model and reports what each gave
     #[command(after_help = PARALLEL_HELP)]
     Parallel(ParallelArguments),
+    /// Proves that no session's tokens depend on the others: each runs alone and among others, and is compared
+    #[command(after_help = VERIFY_HELP)]
+    Verify(VerifyArguments),
+    /// Measures how throughput grows with the number of sessions
+    Bench(BenchArguments),
     /// Says which device MLX will use, and why
     Devices,
     /// Lists, describes, brings and removes models
@@ -42,15 +49,84 @@ Exit codes:
   0 all sessions finished, 1 some session failed, 2 nothing could start, 130 stopped by Ctrl-C (what came
   so far is printed; press it again to end at once)";
 
-/// The settings of a run.
+const VERIFY_HELP: &str = "\
+Sessions join late, leave early and are cancelled at random steps, the same ones for the same --seed.
+
+Exit codes:
+  0 every session equals itself alone, 1 some session differs or failed, 2 nothing could start, 130 stopped";
+
+/// `llmeval parallel`.
 #[derive(Args, Clone, Debug)]
 pub struct ParallelArguments {
-    /// starter, a hub id (owner/name), a folder in the mlx-community layout, or a .gguf file
-    #[arg(long, value_name = "MODEL", default_value = ModelSource::STARTER_NAME)]
-    pub model: String,
     /// How many sessions run at once
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
     pub sessions: u32,
+    /// How the sessions run.
+    #[command(flatten)]
+    pub settings: RunSettings,
+    /// How sessions share the device
+    #[arg(long, value_enum, default_value_t)]
+    pub execution: ExecutionArgument,
+    /// What to print.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// `llmeval verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArguments {
+    /// How many sessions run at once
+    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
+    pub sessions: u32,
+    /// How often they run together, each time on another schedule
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
+    pub rounds: u32,
+    /// How the sessions run.
+    #[command(flatten)]
+    pub settings: RunSettings,
+    /// How sessions share the device
+    #[arg(long, value_enum, default_value_t = ExecutionArgument::Exact)]
+    pub execution: ExecutionArgument,
+    /// What to print.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// `llmeval bench`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArguments {
+    /// How many sessions run at once, one run each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2, 4, 8, 16, 32])]
+    pub sessions: Vec<u32>,
+    /// How the sessions run.
+    #[command(flatten)]
+    pub settings: RunSettings,
+    /// How sessions share the device; give several with commas
+    #[arg(long, value_enum, value_name = "EXECUTION,…", value_delimiter = ',',
+        default_values_t = [ExecutionArgument::Serialized, ExecutionArgument::Batched])]
+    pub execution: Vec<ExecutionArgument>,
+    /// What to print.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// What to print, and what not.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct OutputArguments {
+    /// Print JSON and nothing else
+    #[arg(long)]
+    pub json: bool,
+    /// Print the results only: no progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// The settings that all kinds of runs share.
+#[derive(Args, Clone, Debug)]
+pub struct RunSettings {
+    /// starter, a hub id (owner/name), a folder in the mlx-community layout, or a .gguf file
+    #[arg(long, value_name = "MODEL", default_value = ModelSource::STARTER_NAME)]
+    pub model: String,
     /// A prompt; give it again for more. With fewer prompts than sessions they repeat in order
     #[arg(long = "prompt", value_name = "TEXT")]
     pub prompts: Vec<String>,
@@ -84,9 +160,6 @@ pub struct ParallelArguments {
     /// A text that ends an answer and is not shown; give it again for more
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
-    /// How sessions share the device
-    #[arg(long, value_enum, default_value_t)]
-    pub execution: ExecutionArgument,
     /// The most memory that MLX keeps for reuse, in MB
     #[arg(long, value_name = "MB", default_value_t = 20, allow_negative_numbers = true)]
     pub cache_limit: u64,
@@ -99,12 +172,6 @@ pub struct ParallelArguments {
     /// Let a model that can think do so before it answers
     #[arg(long)]
     pub thinking: bool,
-    /// Print one JSON object and nothing else
-    #[arg(long)]
-    pub json: bool,
-    /// Print the results only: no progress
-    #[arg(long)]
-    pub quiet: bool,
 }
 
 impl Default for ParallelArguments {
@@ -122,12 +189,19 @@ impl Default for ParallelArguments {
 impl ParallelArguments {
     /// The run that these options ask for. Reads the prompts file.
     pub fn config(&self) -> Result<ParallelConfig, PromptsError> {
+        self.settings.config(self.sessions, self.execution.into())
+    }
+}
+
+impl RunSettings {
+    /// A run of so many sessions with these settings. Reads the prompts file.
+    pub fn config(&self, sessions: u32, execution: Execution) -> Result<ParallelConfig, PromptsError> {
         let mut prompts = self.prompts.clone();
         if let Some(file) = &self.prompts_file {
             prompts.extend(read_prompts(file)?);
         }
         Ok(ParallelConfig {
-            sessions: self.sessions,
+            sessions,
             model: ModelSource::parse(&self.model),
             prompts,
             system: self.system.clone(),
@@ -140,11 +214,16 @@ impl ParallelArguments {
             repetition_penalty: self.repetition_penalty,
             seed: self.seed,
             stop: self.stop.clone(),
-            execution: self.execution.into(),
+            execution,
             cache_limit_mb: self.cache_limit,
             raw: self.raw,
             thinking: self.thinking,
         })
+    }
+
+    /// How the engine shares the device.
+    pub fn engine(&self) -> EngineSettings {
+        EngineSettings { max_stall: Duration::from_millis(self.max_stall_ms), ..EngineSettings::default() }
     }
 }
 
@@ -167,5 +246,11 @@ impl From<ExecutionArgument> for Execution {
             ExecutionArgument::Batched => Self::Batched,
             ExecutionArgument::Exact => Self::Exact,
         }
+    }
+}
+
+impl std::fmt::Display for ExecutionArgument {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(Execution::from(*self).name())
     }
 }

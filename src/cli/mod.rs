@@ -1,15 +1,21 @@
 //! The command line: the same runs without a window.
 
 mod arguments;
+mod bench;
 mod devices;
 mod interrupt;
+mod load;
 mod logging;
 mod models;
 mod parallel;
 mod progress;
 mod prompts;
+mod verify;
 
-pub use arguments::{Arguments, Command, ExecutionArgument, ParallelArguments};
+pub use arguments::{
+    Arguments, BenchArguments, Command, ExecutionArgument, OutputArguments, ParallelArguments, RunSettings,
+    VerifyArguments,
+};
 pub use models::ModelsArguments;
 pub use prompts::{PromptsError, read_prompts};
 
@@ -42,6 +48,8 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = match arguments.command {
         Some(Command::Parallel(arguments)) => runtime.block_on(parallel::run(arguments)),
+        Some(Command::Verify(arguments)) => runtime.block_on(verify::run(arguments)),
+        Some(Command::Bench(arguments)) => runtime.block_on(bench::run(arguments)),
         Some(Command::Devices) => devices::run(),
         Some(Command::Models(arguments)) => runtime.block_on(models::run(arguments)),
         None => runtime.block_on(parallel::run(ParallelArguments::default())),

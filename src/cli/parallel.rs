@@ -1,26 +1,21 @@
 //! `llmeval parallel`: one run, reported in words or as JSON.
 
 use super::interrupt::Interrupt;
-use super::progress::LoadBar;
+use super::load::load;
 use super::{FAILED, INTERRUPTED, ParallelArguments};
-use crate::engine::EngineSettings;
-use crate::evaluation::{UPDATE_BUFFER, load_model, report_run};
+use crate::evaluation::{UPDATE_BUFFER, report_run};
 use crate::protocol::{FinishReason, ParallelConfig, RunReport};
 use crate::session::{LoadedModel, ParallelRun, report};
-use anyhow::Context;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub(super) async fn run(arguments: ParallelArguments) -> anyhow::Result<u8> {
     let config = arguments.config()?;
     config.validate()?;
     let mut interrupt = Interrupt::listen();
-    let settings =
-        EngineSettings { max_stall: Duration::from_millis(arguments.max_stall_ms), ..EngineSettings::default() };
-    let Some(model) = load(&config, settings, arguments.quiet, &mut interrupt).await? else {
-        writeln!(io::stderr(), "llmeval: stopped before any session started")?;
+    let quiet = arguments.output.quiet;
+    let Some(model) = load(&config.model, arguments.settings.engine(), quiet, &mut interrupt).await? else {
         return Ok(INTERRUPTED);
     };
     let report = run_loaded(&model, &config, &arguments, &interrupt).await;
@@ -31,22 +26,6 @@ pub(super) async fn run(arguments: ParallelArguments) -> anyhow::Result<u8> {
         () if report.sessions.iter().any(|session| session.finish_reason == FinishReason::Error) => FAILED,
         () => 0,
     })
-}
-
-/// Loads the model; none where Ctrl-C came first.
-pub(super) async fn load(
-    config: &ParallelConfig,
-    settings: EngineSettings,
-    quiet: bool,
-    interrupt: &mut Interrupt,
-) -> anyhow::Result<Option<LoadedModel>> {
-    let bar = LoadBar::new(config.model.display_name(), quiet);
-    let loaded = tokio::select! {
-        loaded = load_model(config.model.clone(), settings, |progress| bar.show(&progress)) => Some(loaded),
-        () = interrupt.pressed() => None,
-    };
-    bar.clear();
-    loaded.transpose().with_context(|| format!("{} can't be loaded", config.model.display_name()))
 }
 
 async fn run_loaded(
@@ -66,11 +45,11 @@ async fn run_loaded(
     });
     let name = &model.summary().name;
     let mut stdout = io::stdout();
-    let report = if arguments.json || arguments.quiet {
+    let report = if arguments.output.json || arguments.output.quiet {
         // Nobody watches the run, so its updates need no reader.
         drop(reader);
         let report = run.finish().await;
-        if arguments.json {
+        if arguments.output.json {
             writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?;
         } else {
             stdout.write_all(report::results(&report).as_bytes())?;

@@ -53,3 +53,26 @@ impl LoadBar {
         }
     }
 }
+
+/// A bar on stderr over the runs of a longer command; nothing where stderr is no terminal.
+#[derive(Debug)]
+pub(super) struct RunBar(ProgressBar);
+
+impl RunBar {
+    /// Never shows anything where `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Self(ProgressBar::with_draw_target(None, target))
+    }
+
+    /// Shows that `done` of `total` runs are done.
+    pub fn show(&self, done: u32, total: u32) {
+        self.0.set_length(total.into());
+        self.0.set_position(done.into());
+    }
+
+    /// Leaves no trace.
+    pub fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}

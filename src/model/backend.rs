@@ -189,7 +189,8 @@ impl Backend for MlxBackend {
             *cache = shared;
             cache.length() as usize
         } else {
-            let limit = if row.execution == Execution::Exact { EXACT_CHUNK - start % EXACT_CHUNK } else { limit.max(1) };
+            let limit =
+                if row.execution == Execution::Exact { EXACT_CHUNK - start % EXACT_CHUNK } else { limit.max(1) };
             let end = total.min(start + limit);
             self.read_tokens(cache, &row.prompt[start..end])?;
             eval(cache.arrays())?;

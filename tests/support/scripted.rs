@@ -40,6 +40,10 @@ pub struct Script {
     pub vocabulary: u32,
     /// Where given, launches wait while it is closed.
     pub gate: Option<Gate>,
+    /// A broken device: a row that is not the first of its step gets the first one's token.
+    pub leaks_from_neighbour: bool,
+    /// An inexact device: the logits' bits change with the number of rows.
+    pub hashes_depend_on_width: bool,
 }
 
 impl Default for Script {
@@ -51,6 +55,8 @@ impl Default for Script {
             troubles: Vec::new(),
             vocabulary: 250,
             gate: None,
+            leaks_from_neighbour: false,
+            hashes_depend_on_width: false,
         }
     }
 }
@@ -185,12 +191,17 @@ impl Backend for ScriptedBackend {
                 _ => {}
             }
         }
+        let width = if self.script.hashes_depend_on_width { rows.len() as u64 } else { 0 };
         let outputs = rows.iter_mut().map(|row| {
             let token = scripted_token(&row.request, row.given, self.script.vocabulary);
             row.given += 1;
-            StepOutput { token, logits_hash: row.request.hash_logits.then_some(u64::from(token) << 8) }
+            StepOutput { token, logits_hash: row.request.hash_logits.then_some((u64::from(token) << 8) + width) }
         });
-        let outputs = outputs.collect();
+        let mut outputs: Vec<StepOutput> = outputs.collect();
+        if self.script.leaks_from_neighbour {
+            let first = outputs[0];
+            outputs.fill(first);
+        }
         Ok(Step { outputs: if read_fails { Err(BackendError("the step got lost".into())) } else { Ok(outputs) } })
     }
 
