@@ -3,13 +3,13 @@
 use llmeval::platform::{Entry, GpuProblem, InstanceError, MENUS, SingleInstance, Start, missing_kernels};
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn first(folder: &Path) -> SingleInstance {
+fn first(folder: &std::path::Path) -> SingleInstance {
     match SingleInstance::claim(folder, &[]).unwrap() {
         Start::First(instance) => instance,
         Start::HandedOver => panic!("nobody else runs in this folder"),
@@ -55,22 +55,6 @@ fn a_first_one_that_hangs_is_named_as_the_reason() {
     let error = SingleInstance::claim(folder.path(), &[]).unwrap_err();
     assert!(matches!(error, InstanceError::NoAnswer(_)));
     assert!(error.to_string().contains("already running"), "{error}");
-}
-
-#[test]
-fn code_for_one_system_only_lies_in_the_platform_folder() {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    let mut places = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if entry.is_dir() {
-                folders.push(entry);
-            } else if fs::read_to_string(&entry).unwrap().contains("target_os") {
-                places.push(entry.parent().unwrap().file_name().unwrap().to_owned());
-            }
-        }
-    }
-    assert_eq!(places, ["platform"], "nowhere else, and there only in mod.rs, which chooses the folder");
 }
 
 #[test]
