@@ -188,6 +188,28 @@ fn a_missing_or_broken_file_is_named() {
 }
 
 #[test]
+fn a_merge_that_makes_no_token_is_refused() {
+    for merge in [json!(["x".repeat(1000), "y"]), json!("noparts"), json!(3)] {
+        let folder = folder(|tokenizer| {
+            tokenizer["model"]["vocab"]["y"] = json!(77);
+            tokenizer["model"]["merges"][0] = merge.clone();
+        });
+        let error = TextModel::from_folder(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json is broken: its merge"), "{error}");
+    }
+}
+
+#[test]
+fn a_vocabulary_with_gaps_is_read_and_an_absurd_id_does_no_harm() {
+    let folder = folder(|tokenizer| {
+        tokenizer["model"]["vocab"]["far"] = json!(5000);
+        tokenizer["model"]["vocab"]["absurd"] = json!(u32::MAX);
+    });
+    let model = TextModel::from_folder(folder.path()).unwrap();
+    assert_eq!(model.decode(&[4999, 5000, u32::MAX]), "far");
+}
+
+#[test]
 fn a_post_processor_that_adds_an_undefined_token_is_refused() {
     let folder = folder(|tokenizer| {
         let template = json!({"type": "TemplateProcessing", "special_tokens": {}, "pair": [],
@@ -208,8 +230,8 @@ fn a_gguf_tokenizer_that_is_not_supported_names_the_field() {
         (GgufTokenizer { tokens: Vec::new(), ..metadata.clone() }, "tokenizer.ggml.tokens is missing"),
         (GgufTokenizer { token_types: vec![1], ..metadata.clone() }, "tokenizer.ggml.token_type has 1 values"),
         (GgufTokenizer { scores: Vec::new(), ..fixture("llama").metadata }, "tokenizer.ggml.scores has 0 values"),
-        (GgufTokenizer { merges: vec!["ab".into()], ..metadata.clone() }, "\"ab\" has no two parts"),
-        (GgufTokenizer { merges: vec!["zz yy".into()], ..metadata.clone() }, "zz"),
+        (GgufTokenizer { merges: vec!["ab".into()], ..metadata.clone() }, "its merge \"ab\" makes no token"),
+        (GgufTokenizer { merges: vec!["zz yy".into()], ..metadata.clone() }, "its merge \"zz yy\" makes no token"),
         (GgufTokenizer { chat_template: Some("{% if".into()), ..metadata }, "chat template of m is broken"),
     ];
     for (metadata, expected) in cases {

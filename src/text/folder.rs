@@ -42,11 +42,8 @@ pub(super) fn parts(folder: &Path) -> Result<Parts, TextError> {
 fn read_tokenizer(file: &Path) -> Result<Tokenizer, TextError> {
     let broken = |reason: String| TextError::Broken { file: file.to_owned(), reason };
     let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
-    // The tokenizers crate panics on some files that are no JSON, and on a missing special token when it encodes.
-    let checked: Checked = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
-    if let Some(token) = unknown_special_token(&checked.post_processor) {
-        return Err(broken(format!("its post_processor adds {token}, which it doesn't define")));
-    }
+    let unchecked: Unchecked = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+    unchecked.check().map_err(broken)?;
     let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| broken(error.to_string()))?;
     // A prompt is never cut or filled up in silence.
     tokenizer.with_truncation(None).map_err(|error| broken(error.to_string()))?;
@@ -54,23 +51,48 @@ fn read_tokenizer(file: &Path) -> Result<Tokenizer, TextError> {
     Ok(tokenizer)
 }
 
-/// The part of tokenizer.json that its crate doesn't check; the rest is read over.
+/// The parts of tokenizer.json that its crate takes on trust: it panics where they are wrong, as it does on a file that
+/// is no JSON.
 #[derive(Deserialize)]
-struct Checked {
+struct Unchecked {
+    #[serde(default)]
+    model: Json,
     #[serde(default)]
     post_processor: Json,
 }
 
-/// A piece that a template of the post-processor adds to every single text without saying which ids it has.
-fn unknown_special_token(post_processor: &Json) -> Option<&Json> {
+impl Unchecked {
+    fn check(&self) -> Result<(), String> {
+        if let Some(piece) = unknown_piece(&self.post_processor) {
+            return Err(format!("its post_processor adds {piece}, which it doesn't define"));
+        }
+        let prefix = self.model["continuing_subword_prefix"].as_str().map_or(0, str::len);
+        let longest = self.model["vocab"].as_object().into_iter().flatten().map(|(token, _)| token.len()).max();
+        let merged_length = |merge: &Json| {
+            let (left, right) = match merge {
+                Json::String(pair) => pair.split_once(' ')?,
+                pair => (pair[0].as_str()?, pair[1].as_str()?),
+            };
+            Some(left.len() + right.len().checked_sub(prefix)?)
+        };
+        let mut merges = self.model["merges"].as_array().into_iter().flatten();
+        match merges.find(|merge| merged_length(merge).is_none_or(|length| Some(length) > longest)) {
+            Some(merge) => Err(format!("its merge {merge} makes no token of its vocabulary")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A piece that a template of the post-processor puts around a text without saying which ids it has.
+fn unknown_piece(post_processor: &Json) -> Option<&Json> {
     let nested = post_processor["processors"].as_array().into_iter().flatten();
     let pieces = post_processor["single"].as_array().into_iter().flatten();
-    let unknown = pieces.into_iter().find_map(|piece| {
-        let (token, sequence) = (&piece["SpecialToken"]["id"], &piece["Sequence"]["id"]);
-        let is_known = sequence == "A" || post_processor["special_tokens"].get(token.as_str().unwrap_or("")).is_some();
-        (!is_known).then_some(piece)
-    });
-    unknown.or_else(|| nested.into_iter().find_map(unknown_special_token))
+    let is_known = |piece: &&Json| {
+        let token = piece["SpecialToken"]["id"].as_str().unwrap_or_default();
+        piece["Sequence"]["id"] == "A" || post_processor["special_tokens"].get(token).is_some()
+    };
+    let unknown = pieces.into_iter().find(|piece| !is_known(piece));
+    unknown.or_else(|| nested.into_iter().find_map(unknown_piece))
 }
 
 /// The chat templates: from a file of their own, else from tokenizer_config.json, one or many by name.

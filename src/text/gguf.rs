@@ -104,17 +104,17 @@ fn byte_level(model: &str, metadata: &GgufTokenizer) -> Result<(Tokenizer, bool)
         value: name.to_owned(),
         supported: PreTokenizer::SUPPORTED.into(),
     })?;
+    let vocabulary = vocabulary(metadata);
     let merges = metadata.merges.iter().map(|merge| {
+        let parts = merge.split_once(' ').filter(|(left, right)| vocabulary.contains_key(&format!("{left}{right}")));
         let (left, right) =
-            merge.split_once(' ').ok_or_else(|| broken(format!("the merge {merge:?} has no two parts")))?;
+            parts.ok_or_else(|| broken(format!("its merge {merge:?} makes no token of its vocabulary")))?;
         Ok((left.to_owned(), right.to_owned()))
     });
     let merges = merges.collect::<Result<Merges, TextError>>()?;
     let build = || -> tokenizers::Result<Tokenizer> {
-        let bpe = BPE::builder()
-            .vocab_and_merges(vocabulary(metadata), merges)
-            .ignore_merges(rule.takes_whole_words())
-            .build()?;
+        let bpe =
+            BPE::builder().vocab_and_merges(vocabulary, merges).ignore_merges(rule.takes_whole_words()).build()?;
         let mut tokenizer = Tokenizer::new(bpe);
         tokenizer.with_normalizer(rule.normalizer())?;
         tokenizer.with_pre_tokenizer(Some(rule.build()?));

@@ -2,7 +2,10 @@
 
 use serde_json::Value as Json;
 use std::collections::HashMap;
-use tokenizers::{Model as _, Tokenizer};
+use tokenizers::Tokenizer;
+
+/// Far more than any model has: a larger id is a mistake, and must not fill the memory.
+const MAX_VOCABULARY: u32 = 1 << 24;
 
 /// The bytes of every token, end to end. A token that is never shown has none.
 #[derive(Debug)]
@@ -28,17 +31,19 @@ impl TokenBytes {
         let decoder = decoder.map_err(|error| UnsupportedDecoder(error.to_string()))?;
         let rules = Rules::new(decoder.as_ref())?;
         let added = tokenizer.get_added_vocabulary();
-        let model = tokenizer.get_model();
-        let last_added = added.get_added_tokens_decoder().keys().max().map_or(0, |id| id + 1);
-        let size = (model.get_vocab_size() as u32).max(last_added);
-        let mut bytes = Vec::with_capacity(size as usize * 6);
-        let mut ends = Vec::with_capacity(size as usize);
-        for id in 0..size {
-            let token = added.simple_id_to_token(id).or_else(|| model.id_to_token(id));
-            match token {
-                Some(token) if !added.is_special_token(&token) => rules.decode(&token, &mut bytes),
-                Some(marker) if is_shown(&marker) => bytes.extend_from_slice(marker.as_bytes()),
-                _ => {}
+        let vocabulary = tokenizer.get_vocab(true).into_iter().filter(|(_, id)| *id < MAX_VOCABULARY);
+        let mut tokens: Vec<(u32, String)> = vocabulary.map(|(token, id)| (id, token)).collect();
+        tokens.sort_unstable();
+        tokens.dedup_by_key(|(id, _)| *id);
+        let mut bytes = Vec::with_capacity(tokens.len() * 6);
+        let mut ends = Vec::with_capacity(tokens.len());
+        for (id, token) in tokens {
+            // Ids that no token has stand for nothing.
+            ends.resize(id as usize, bytes.len() as u32);
+            if !added.is_special_token(&token) {
+                rules.decode(&token, &mut bytes);
+            } else if is_shown(&token) {
+                bytes.extend_from_slice(token.as_bytes());
             }
             ends.push(bytes.len() as u32);
         }
