@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from macho import BadSignature, CPU_TYPE_ARM64, CS_ADHOC, MachO
 from seal import check_bundle, check_code
+from vouched import vouched
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "target/bundle"
@@ -151,12 +152,7 @@ class Code(unittest.TestCase):
             self.assertTrue(all(rpath.startswith("@") for rpath in macho.rpaths), path)
 
     def test_only_symbols_that_macos_14_has_are_asked_for(self):
-        """libmlx.dylib was linked by Apple's tools for macOS 14: what it imports is there. So is what zig's copy of
-        Apple's libSystem lists, and what imports.txt does, read from Apple's headers."""
-        wheel = MachO(MACOS / "mlx/mlx/lib/libmlx.dylib")
-        known = {name for name, _ in wheel.imports()} | set(wheel.exports())
-        known |= set(re.findall(r"_\w+", (MACOS / "zig/ziglang/lib/libc/darwin/libSystem.tbd").read_text()))
-        known |= set((Path(__file__).parent / "imports.txt").read_text().split())
+        known = vouched(ROOT)
         for path, macho in code().items():
             unknown = sorted({name for name, _ in macho.imports()} - known)
             self.assertEqual(unknown, [], f"{path} asks for symbols nobody vouches for")
