@@ -39,14 +39,28 @@ pub async fn load_model(
     settings: EngineSettings,
     progress: impl Fn(LoadProgress) + Send + Sync,
 ) -> Result<LoadedModel, LoadError> {
+    load_model_at_width(source, settings, None, progress).await
+}
+
+/// [`load_model`] with a cohort width for exact execution chosen by the caller; one at which nothing would be exact is
+/// refused. None leaves the choice to the load.
+pub async fn load_model_at_width(
+    source: ModelSource,
+    settings: EngineSettings,
+    exact_width: Option<u32>,
+    progress: impl Fn(LoadProgress) + Send + Sync,
+) -> Result<LoadedModel, LoadError> {
     if let Some(problem) = platform::gpu_problem() {
         return Err(LoadError::Device(problem.to_string()));
     }
-    let load = |files: &ModelFiles, cancel: &LoadCancel| {
-        MlxBackend::load_unless(files, &|| cancel.is_cancelled()).map(|backend| {
-            let facts = backend.facts().clone();
-            (backend, facts)
-        })
+    let load = move |files: &ModelFiles, cancel: &LoadCancel| {
+        let mut backend =
+            MlxBackend::load_unless(files, &|| cancel.is_cancelled()).map_err(|error| error.to_string())?;
+        if let Some(width) = exact_width {
+            backend.set_exact_width(width).map_err(|error| error.to_string())?;
+        }
+        let facts = backend.facts().clone();
+        Ok::<_, String>((backend, facts))
     };
     LoadedModel::load(source, settings, progress, load).await
 }

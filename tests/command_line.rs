@@ -211,7 +211,7 @@ fn a_session_that_fails_makes_exit_code_1_and_leaves_the_others() {
 
 #[test]
 fn what_cannot_start_says_why_and_makes_exit_code_2() {
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["--sessions", "0"], "at least 1 session"),
         (&["--sessions", "100000"], "at most 1024 sessions"),
         (&["--sessions", "-1"], "invalid value '-1'"),
@@ -222,6 +222,7 @@ fn what_cannot_start_says_why_and_makes_exit_code_2() {
         (&["--prompt", " "], "prompt 1 is empty"),
         (&["--prompts-file", "no/such/file"], "can't be read"),
         (&["--execution", "sideways"], "invalid value 'sideways'"),
+        (&["--exact-width", "0"], "the exact width must be from 1 to 64"),
     ];
     for (arguments, words) in cases {
         let output = parallel(arguments);
@@ -322,6 +323,22 @@ fn ctrl_c_in_a_run_gives_whole_json_too() {
     let report: RunReport = serde_json::from_str(&text).unwrap();
     assert_eq!(report.sessions.len(), 1000);
     assert_eq!(report.sessions[999].finish_reason, FinishReason::Cancelled);
+}
+
+#[test]
+fn ctrl_c_in_a_load_ends_it() {
+    let mut child = llmeval(&["parallel"]).env("RUST_LOG", "llmeval=info").spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("load started") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before the load");
+    }
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut words = String::new();
+    log.read_to_string(&mut words).unwrap();
+    assert!(words.contains("stopped before any session started"), "{words}");
 }
 
 #[test]

@@ -166,6 +166,9 @@ pub struct RunSettings {
     /// The longest that reading a prompt may hold up running answers, in ms
     #[arg(long, value_name = "MS", default_value_t = 200, allow_negative_numbers = true)]
     pub max_stall_ms: u64,
+    /// How many rows each step of exact execution has; chosen at load where not given
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub exact_width: Option<u32>,
     /// Give the prompts to the model as they are, without its chat template
     #[arg(long)]
     pub raw: bool,
@@ -221,7 +224,7 @@ impl RunSettings {
         })
     }
 
-    /// How the engine shares the device.
+    /// How the engine shares the device among sessions.
     pub fn engine(&self) -> EngineSettings {
         EngineSettings { max_stall: Duration::from_millis(self.max_stall_ms), ..EngineSettings::default() }
     }

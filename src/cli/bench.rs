@@ -13,9 +13,9 @@ pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<u8> {
     let config = arguments.settings.config(1, Execution::default())?;
     config.validate()?;
     let executions: Vec<Execution> = arguments.execution.iter().map(|execution| (*execution).into()).collect();
-    let mut interrupt = Interrupt::listen();
+    let mut interrupt = Interrupt::listen()?;
     let quiet = arguments.output.quiet;
-    let Some(model) = load(&config.model, arguments.settings.engine(), quiet, &mut interrupt).await? else {
+    let Some(model) = load(&config.model, &arguments.settings, quiet, &mut interrupt).await? else {
         return Ok(INTERRUPTED);
     };
     let bar = RunBar::new(quiet);

@@ -1,6 +1,8 @@
 //! Ctrl-C: the first one stops the run and lets it report, the second one ends the process at once.
 
 use super::INTERRUPTED;
+use std::io;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Whether Ctrl-C was pressed.
@@ -8,20 +10,17 @@ use tokio::sync::watch;
 pub(super) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    /// Takes Ctrl-C over from the system's default, which would lose what came so far.
-    pub fn listen() -> Self {
+    /// Takes Ctrl-C over, from now on, from the system's default, which would lose what came so far.
+    pub fn listen() -> io::Result<Self> {
+        let mut signals = signal(SignalKind::interrupt())?;
         let (pressed, receiver) = watch::channel(false);
         tokio::spawn(async move {
-            // Where the system offers no such signal nobody can interrupt, and the default stays.
-            if tokio::signal::ctrl_c().await.is_ok() {
-                pressed.send_replace(true);
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    std::process::exit(INTERRUPTED.into());
-                }
-            }
-            pressed.closed().await;
+            signals.recv().await;
+            pressed.send_replace(true);
+            signals.recv().await;
+            std::process::exit(INTERRUPTED.into());
         });
-        Self(receiver)
+        Ok(Self(receiver))
     }
 
     /// Returns once Ctrl-C is pressed.

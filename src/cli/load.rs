@@ -1,9 +1,9 @@
 //! Loads the model of a command, with progress, until Ctrl-C.
 
+use super::RunSettings;
 use super::interrupt::Interrupt;
 use super::progress::LoadBar;
-use crate::engine::EngineSettings;
-use crate::evaluation::load_model;
+use crate::evaluation::load_model_at_width;
 use crate::protocol::ModelSource;
 use crate::session::LoadedModel;
 use anyhow::Context;
@@ -12,13 +12,16 @@ use std::io::{self, Write};
 /// Loads the model; none, and a word about it, where Ctrl-C came first.
 pub(super) async fn load(
     source: &ModelSource,
-    settings: EngineSettings,
+    settings: &RunSettings,
     quiet: bool,
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<Option<LoadedModel>> {
+    tracing::info!(model = %source, "load started");
     let bar = LoadBar::new(source.display_name(), quiet);
+    let show = |progress| bar.show(&progress);
+    let load = load_model_at_width(source.clone(), settings.engine(), settings.exact_width, show);
     let loaded = tokio::select! {
-        loaded = load_model(source.clone(), settings, |progress| bar.show(&progress)) => Some(loaded),
+        loaded = load => Some(loaded),
         () = interrupt.pressed() => None,
     };
     bar.clear();

@@ -255,7 +255,7 @@ impl Info {
 
 async fn pull(model: &str, quiet: bool, json: bool) -> anyhow::Result<u8> {
     let id = hub_id(model)?;
-    let mut interrupt = Interrupt::listen();
+    let mut interrupt = Interrupt::listen()?;
     let mut settings = HubSettings::from_environment();
     let files = loop {
         let hub = Hub::new(settings.clone())?;

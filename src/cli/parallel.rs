@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 pub(super) async fn run(arguments: ParallelArguments) -> anyhow::Result<u8> {
     let config = arguments.config()?;
     config.validate()?;
-    let mut interrupt = Interrupt::listen();
+    let mut interrupt = Interrupt::listen()?;
     let quiet = arguments.output.quiet;
-    let Some(model) = load(&config.model, arguments.settings.engine(), quiet, &mut interrupt).await? else {
+    let Some(model) = load(&config.model, &arguments.settings, quiet, &mut interrupt).await? else {
         return Ok(INTERRUPTED);
     };
     let report = run_loaded(&model, &config, &arguments, &interrupt).await;

@@ -10,9 +10,9 @@ use std::io::{self, Write};
 pub(super) async fn run(arguments: VerifyArguments) -> anyhow::Result<u8> {
     let config = arguments.settings.config(arguments.sessions, arguments.execution.into())?;
     config.validate()?;
-    let mut interrupt = Interrupt::listen();
+    let mut interrupt = Interrupt::listen()?;
     let quiet = arguments.output.quiet;
-    let Some(model) = load(&config.model, arguments.settings.engine(), quiet, &mut interrupt).await? else {
+    let Some(model) = load(&config.model, &arguments.settings, quiet, &mut interrupt).await? else {
         return Ok(INTERRUPTED);
     };
     let bar = RunBar::new(quiet);

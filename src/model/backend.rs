@@ -6,6 +6,7 @@ use super::device::ComputeDevice;
 use super::kv::{EachOwn, PaddedKvCache, Prefill, Slot};
 use super::load::load;
 use super::prefix::PrefixStore;
+use super::probe::check_width;
 use super::rope::Positions;
 use super::row::{NextToken, Row, RowKv};
 use super::sampler::sample;
@@ -59,6 +60,13 @@ impl MlxBackend {
         let loaded = load(files, &device, is_cancelled)?;
         let padded = PaddedKvCache::new(loaded.decoder.kv_shape);
         Ok(Self { decoder: loaded.decoder, facts: loaded.facts, padded, prefixes: PrefixStore::default() })
+    }
+
+    /// Runs exact execution in cohorts of `width` rows from now on; refuses one at which nothing would be exact.
+    pub fn set_exact_width(&mut self, width: u32) -> std::result::Result<(), BackendError> {
+        check_width(&self.decoder, width as usize)?;
+        self.facts.exact_width = Ok(width);
+        Ok(())
     }
 
     /// The model in figures.
