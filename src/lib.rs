@@ -8,10 +8,12 @@
 //! - [`model`]: the engine's backend on MLX, the only code that knows MLX
 //! - [`session`]: a session's life in tokio tasks, the parallel run, its report
 //! - [`platform`]: what differs between macOS and Linux around the window
-//! - [`cli`]: the command line
+//! - [`state`]: what the window shows, as plain data; [`ui`]: draws it and returns actions
+//! - [`app`]: the window around both; [`cli`]: the command line
 //!
 //! ARCHITECTURE.md draws the same map and follows a session through it.
 
+pub mod app;
 pub mod cli;
 pub mod engine;
 pub mod evaluation;
@@ -20,7 +22,9 @@ pub mod model;
 pub mod platform;
 pub mod protocol;
 pub mod session;
+pub mod state;
 pub mod text;
+pub mod ui;
 
 pub use evaluation::{
     EvaluationError, demonstrate_parallel_evaluation, load_model, run_advanced_parallel_evaluation,

@@ -47,3 +47,5 @@ mod text_template;
 mod text_tokenizer;
 /// Verification finds nothing where sessions are isolated, and finds a leak where there is one.
 mod verify;
+/// The window, driven by accessible label over the scripted engine.
+mod window;

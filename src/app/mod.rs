@@ -1,1 +1,55 @@
-//! app
+//! The window: eframe around `ui`. Drains what sessions tell, applies what the person asked for, keeps settings and runs.
+
+mod apply;
+mod catalog;
+mod dialogs;
+mod files;
+mod loads;
+mod machine;
+mod menu;
+mod pace;
+mod parallel;
+mod single;
+mod storage;
+mod tools;
+mod window;
+mod work;
+
+pub use dialogs::{Answer, Ask, Dialogs, system as system_dialogs};
+pub use loads::{Loader, Loading, Progress};
+pub use storage::Storage;
+pub use window::{WindowApp, World};
+
+use eframe::NativeOptions;
+use egui::ViewportBuilder;
+
+/// Why no window was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum WindowError {
+    /// There is no display, or none that can be drawn on.
+    #[error("no window can be opened here: {0}")]
+    NoDisplay(String),
+    /// The window broke.
+    #[error("the window failed: {0}")]
+    Failed(String),
+}
+
+/// Opens the window and returns once it is closed. Must be called on the main thread, within a tokio runtime.
+pub fn run(world: World) -> Result<(), WindowError> {
+    let [width, height] = world.storage.read_window_size();
+    let viewport = ViewportBuilder::default()
+        .with_title("LLMEval")
+        .with_app_id("llmeval")
+        .with_inner_size([width, height])
+        .with_min_inner_size([720.0, 480.0])
+        .with_drag_and_drop(true);
+    let options = NativeOptions { viewport, ..NativeOptions::default() };
+    let outcome =
+        eframe::run_native("LLMEval", options, Box::new(|context| Ok(Box::new(WindowApp::new(context, world)))));
+    outcome.map_err(|error| match error {
+        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) | eframe::Error::Wgpu(_) => {
+            WindowError::NoDisplay(error.to_string())
+        }
+        error => WindowError::Failed(error.to_string()),
+    })
+}

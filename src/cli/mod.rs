@@ -11,6 +11,7 @@ mod parallel;
 mod progress;
 mod prompts;
 mod verify;
+mod window;
 
 pub use arguments::{
     Arguments, BenchArguments, Command, ExecutionArgument, OutputArguments, ParallelArguments, RunSettings,
@@ -52,7 +53,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Bench(arguments)) => runtime.block_on(bench::run(arguments)),
         Some(Command::Devices) => devices::run(),
         Some(Command::Models(arguments)) => runtime.block_on(models::run(arguments)),
-        None => runtime.block_on(parallel::run(ParallelArguments::default())),
+        None => window::run(&runtime),
     };
     // A tokenizer that is being loaded when Ctrl-C comes is not waited for.
     runtime.shutdown_background();

@@ -1,1 +1,32 @@
-//! state
+//! What the window shows, as plain data: no egui, no tokio, no files.
+
+mod action;
+mod app_state;
+mod curve;
+mod export;
+mod memory;
+mod model;
+mod panel;
+mod presets;
+mod record;
+mod results;
+mod run;
+mod settings;
+mod single;
+
+pub use action::{Action, FileAction, ModelAction, RunAction, Sheet, Show, SingleAction};
+pub use app_state::{AppState, Notice, Tone};
+pub use curve::{BUCKET_SECONDS, BUCKETS, RateCurve};
+pub use export::{ExportFormat, read_report};
+pub use memory::{MachineMemory, MemoryPrediction, bytes, parameters};
+pub use model::{ModelState, note, place, progress_words, short_name};
+pub use panel::Panel;
+pub use presets::{Preset, presets};
+pub use record::{MAX_RECENT_RUNS, RunRecord};
+pub use results::{ResultColumn, ResultOrder};
+pub use run::{RunPhase, RunState, RunTotals, STATES};
+pub use settings::{
+    Display, MAX_TOKENS_LOG2, SESSION_RANGE, Settings, SettingsError, SingleSettings, ThemeChoice, View,
+    temperature_ladder,
+};
+pub use single::{AnswerPart, MemoryCard, SinglePhase, SingleState, SingleUpdate};

@@ -40,6 +40,8 @@ pub struct Script {
     pub vocabulary: u32,
     /// Where given, launches wait while it is closed.
     pub gate: Option<Gate>,
+    /// Where given, the answers in the order in which rows are opened, each followed by `END`.
+    pub answers: Vec<Vec<u32>>,
     /// A broken device: a row that is not the first of its step gets the first one's token.
     pub leaks_from_neighbour: bool,
     /// An inexact device: the logits' bits change with the number of rows.
@@ -55,6 +57,7 @@ impl Default for Script {
             troubles: Vec::new(),
             vocabulary: 250,
             gate: None,
+            answers: Vec::new(),
             leaks_from_neighbour: false,
             hashes_depend_on_width: false,
         }
@@ -108,12 +111,13 @@ pub struct ScriptedBackend {
     log: Log,
     cache_limit: u64,
     rows: u64,
+    opened: usize,
     not_send: std::marker::PhantomData<*const ()>,
 }
 
 impl ScriptedBackend {
     pub fn new(script: Script, log: Log) -> Self {
-        Self { script, log, cache_limit: 0, rows: 0, not_send: std::marker::PhantomData }
+        Self { script, log, cache_limit: 0, rows: 0, opened: 0, not_send: std::marker::PhantomData }
     }
 
     fn trouble(&self, session: SessionId) -> Option<Trouble> {
@@ -125,7 +129,11 @@ pub struct Row {
     request: SessionRequest,
     prefilled: usize,
     given: u32,
+    answer: Option<Vec<u32>>,
 }
+
+/// The id that ends an answer of [`Script::answers`].
+pub const END: u32 = 0;
 
 pub struct Step {
     outputs: Result<Vec<StepOutput>, BackendError>,
@@ -155,8 +163,10 @@ impl Backend for ScriptedBackend {
         if self.trouble(request.id) == Some(Trouble::OpenFails) {
             return Err(BackendError(format!("no room for session {}", request.id)));
         }
+        let answer = self.script.answers.get(self.opened).cloned();
+        self.opened += 1;
         self.rows += 1;
-        Ok(Row { request: request.clone(), prefilled: 0, given: 0 })
+        Ok(Row { request: request.clone(), prefilled: 0, given: 0, answer })
     }
 
     fn prefilled(&self, row: &Row) -> usize {
@@ -193,7 +203,10 @@ impl Backend for ScriptedBackend {
         }
         let width = if self.script.hashes_depend_on_width { rows.len() as u64 } else { 0 };
         let outputs = rows.iter_mut().map(|row| {
-            let token = scripted_token(&row.request, row.given, self.script.vocabulary);
+            let token = match &row.answer {
+                Some(answer) => answer.get(row.given as usize).copied().unwrap_or(END),
+                None => scripted_token(&row.request, row.given, self.script.vocabulary),
+            };
             row.given += 1;
             StepOutput { token, logits_hash: row.request.hash_logits.then_some((u64::from(token) << 8) + width) }
         });

@@ -1,0 +1,265 @@
+//! What the person asked for, done: each action starts work or changes the state, and nothing waits.
+
+use super::dialogs::Ask;
+use super::files::{self, Dropped};
+use super::loads::Load;
+use super::parallel::{Ended, LiveRun};
+use super::single::LiveSingle;
+use super::window::WindowApp;
+use super::work::Work;
+use crate::protocol::{ModelSource, ParallelConfig, RunReport, SessionId};
+use crate::state::{Action, FileAction, ModelAction, ModelState, RunAction, RunPhase, Sheet, Show, SingleAction, Tone};
+use egui::{Context, ViewportCommand};
+use std::path::{Path, PathBuf};
+
+impl WindowApp {
+    /// Does what the person asked for.
+    pub(super) fn apply(&mut self, context: &Context, action: Action) {
+        match action {
+            Action::Settings(settings) => self.state.settings = *settings,
+            Action::Show(show) => {
+                if show == Show::Sheet(Some(Sheet::Models)) {
+                    self.list_models();
+                }
+                self.state.show(show);
+            }
+            Action::Copy(text) => context.copy_text(text),
+            Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
+            Action::Model(action) => self.apply_model(action),
+            Action::Run(action) => self.apply_run(action),
+            Action::Single(action) => self.apply_single(action),
+            Action::File(action) => self.apply_file(action),
+        }
+    }
+
+    fn apply_model(&mut self, action: ModelAction) {
+        match action {
+            ModelAction::Choose(source) if self.state.is_busy() => {
+                self.state.sheet = Some(Sheet::ConfirmModel(source));
+            }
+            ModelAction::Choose(source) => self.load_model(source),
+            ModelAction::ChooseAnyway(source) => {
+                self.stop_all();
+                self.load_model(source);
+            }
+            ModelAction::FolderDialog => self.choose(Ask::ModelFolder),
+            ModelAction::FileDialog => self.choose(Ask::ModelFile),
+            ModelAction::Retry => {
+                if let Some(source) = self.state.model.source().cloned() {
+                    self.load_model(source);
+                }
+            }
+            ModelAction::Cancel => {
+                self.load = None;
+                self.state.model = ModelState::Absent;
+            }
+        }
+    }
+
+    fn choose(&mut self, ask: Ask) {
+        if self.choosing.is_none() {
+            self.choosing = Some(files::choose_model(&self.world.dialogs, ask, self.wake.clone()));
+        }
+    }
+
+    /// Begins to load `source`; what was loaded before is given up.
+    pub(super) fn load_model(&mut self, source: ModelSource) {
+        self.model = None;
+        self.state.settings.model = source.clone();
+        let load = Load::start(&self.world.loader, source, self.wake.clone());
+        self.state.model = ModelState::Loading { source: load.source.clone(), progress: load.progress() };
+        self.load = Some(load);
+    }
+
+    /// Takes in how far a load has come.
+    pub(super) fn take_model(&mut self) {
+        let Some(load) = &mut self.load else { return };
+        match load.take() {
+            None => self.state.model = ModelState::Loading { source: load.source.clone(), progress: load.progress() },
+            Some(Ok(model)) => {
+                self.state.model = ModelState::Loaded(model.summary().clone());
+                self.model = Some(model);
+                self.load = None;
+            }
+            Some(Err(message)) => {
+                self.state.model = ModelState::Failed { source: load.source.clone(), message };
+                self.load = None;
+            }
+        }
+    }
+
+    fn apply_run(&mut self, action: RunAction) {
+        match action {
+            RunAction::Start => self.start_run(),
+            RunAction::StopAll => self.stop_all(),
+            RunAction::Stop(id) => {
+                if let Some(run) = &self.run {
+                    // A session that is run again is number 0 of a run of its own.
+                    let again = self.state.run.as_ref().and_then(|shown| shown.running_again());
+                    run.stop(if again.is_some() { SessionId(0) } else { id });
+                }
+            }
+            RunAction::Again(id) => self.run_again(id),
+            RunAction::Clear => {
+                if !self.state.run_is_active() {
+                    self.state.run = None;
+                    self.state.maximised = None;
+                    self.run_file = None;
+                }
+            }
+        }
+    }
+
+    fn start_run(&mut self) {
+        let Some(model) = self.model.clone() else { return };
+        if self.run.is_some() {
+            return;
+        }
+        if let Some(obstacle) = self.state.run_obstacle() {
+            return self.state.notify(Tone::Problem, obstacle);
+        }
+        let config = self.state.settings.run_config(model.summary().source.clone());
+        let storage = Some(self.world.storage.clone());
+        match LiveRun::start(&model, config.clone(), storage, self.pace.wake(), self.wake.clone()) {
+            Ok(run) => {
+                self.run = Some(run);
+                self.run_file = None;
+                self.state.start_run(config, model.summary().name.clone());
+            }
+            Err(invalid) => self.state.notify(Tone::Problem, invalid.to_string()),
+        }
+    }
+
+    fn run_again(&mut self, id: SessionId) {
+        let (Some(model), None) = (self.model.clone(), &self.run) else { return };
+        let Some(config) = self.state.run.as_mut().and_then(|run| run.run_again(id)) else { return };
+        let config = ParallelConfig { model: model.summary().source.clone(), ..config };
+        match LiveRun::start(&model, config, None, self.pace.wake(), self.wake.clone()) {
+            Ok(run) => self.run = Some(run),
+            Err(invalid) => self.state.notify(Tone::Problem, invalid.to_string()),
+        }
+    }
+
+    fn stop_all(&mut self) {
+        if let Some(run) = &self.run {
+            run.stop_all();
+        }
+        if let Some(single) = &self.single {
+            single.stop();
+        }
+        if let Some(run) = self.state.run.as_mut().filter(|run| run.is_active()) {
+            run.phase = RunPhase::Stopping;
+        }
+    }
+
+    /// Takes in what the parallel run did.
+    pub(super) fn take_run(&mut self) {
+        let (Some(live), Some(run)) = (&mut self.run, &mut self.state.run) else { return };
+        live.drain(run);
+        let Some(outcome) = live.take_ended() else { return };
+        self.run = None;
+        match outcome {
+            Ok(Ended { report, record }) => {
+                run.finish(report);
+                match record {
+                    Some(Ok(record)) => {
+                        self.run_file = Some(record.path.clone());
+                        self.state.remember(record);
+                    }
+                    Some(Err(message)) => {
+                        let text = format!("The run could not be kept: {message}. Export it to save it elsewhere.");
+                        self.state.notify(Tone::Problem, text);
+                    }
+                    None => self.keep_again(),
+                }
+            }
+            Err(message) => {
+                run.phase = RunPhase::Ended;
+                self.state.notify(Tone::Problem, format!("The run ended early: {message}"));
+            }
+        }
+    }
+
+    /// Writes the run on show again, with the session that was run again.
+    fn keep_again(&mut self) {
+        let report = self.state.run.as_ref().and_then(|run| run.report.clone());
+        if let (Some(report), Some(path)) = (report, self.run_file.clone()) {
+            let storage = self.world.storage.clone();
+            self.rewriting = Some(Work::blocking(self.wake.clone(), move || {
+                storage.rewrite_run(&report, path).map_err(|error| error.to_string())
+            }));
+        }
+    }
+
+    fn apply_single(&mut self, action: SingleAction) {
+        match action {
+            SingleAction::Stop => {
+                if let Some(single) = &self.single {
+                    single.stop();
+                }
+            }
+            SingleAction::Generate => {
+                let Some(model) = self.model.clone() else { return };
+                if self.state.is_busy() {
+                    return;
+                }
+                match LiveSingle::start(&model, &self.state.settings.single, self.pace.wake()) {
+                    Ok(single) => {
+                        self.single = Some(single);
+                        self.state.single.start();
+                    }
+                    Err(message) => self.state.notify(Tone::Problem, message),
+                }
+            }
+        }
+    }
+
+    fn apply_file(&mut self, action: FileAction) {
+        match action {
+            FileAction::Export(format) => {
+                let report = self.state.run.as_ref().and_then(|run| run.report.clone());
+                if let (Some(report), None) = (report, &self.exporting) {
+                    self.exporting = Some(files::export(&self.world.dialogs, report, format, self.wake.clone()));
+                }
+            }
+            FileAction::Open if self.opening.is_none() => {
+                self.opening = Some(files::open(&self.world.dialogs, self.wake.clone()));
+            }
+            FileAction::Open => {}
+            FileAction::OpenRecent(path) => self.open_path(path),
+        }
+    }
+
+    fn open_path(&mut self, path: PathBuf) {
+        if self.opening.is_none() {
+            self.opening = Some(files::open_path(path, self.wake.clone()));
+        }
+    }
+
+    /// Shows a run that was opened; never over one that is on.
+    pub(super) fn show_opened(&mut self, report: RunReport, path: PathBuf) {
+        if self.state.run_is_active() {
+            return self.state.notify(Tone::Info, "A run is on: stop it before opening another one.");
+        }
+        self.run_file = self.state.recent.iter().any(|record| record.path == path).then_some(path);
+        self.state.show_report(report);
+    }
+
+    /// Takes in files that were dropped on the window.
+    pub(super) fn take_dropped(&mut self, context: &Context) {
+        let dropped: Vec<PathBuf> =
+            context.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        for path in dropped {
+            self.take_path(&path);
+        }
+    }
+
+    /// Loads or opens what lies at `path`, or says why not.
+    pub(super) fn take_path(&mut self, path: &Path) {
+        match Dropped::look(path) {
+            Dropped::Model(source) => self.apply_model(ModelAction::Choose(source)),
+            Dropped::Run(path) => self.open_path(path),
+            Dropped::Neither(reason) => self.state.notify(Tone::Problem, reason),
+        }
+    }
+}

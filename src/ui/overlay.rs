@@ -1,0 +1,68 @@
+//! What covers the middle while no model is there: how its load goes, or why it failed.
+
+use super::scene::Scene;
+use super::theme::{self, Palette, STEP};
+use super::widgets;
+use crate::state::{ModelAction, ModelState, Sheet, progress_words, short_name};
+use egui::{Label, RichText, Ui, vec2};
+
+/// Draws the overlay; returns whether it covers the middle.
+pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) -> bool {
+    match &scene.state.model {
+        ModelState::Loaded(_) => false,
+        ModelState::Loading { source, progress } => {
+            let (heading, detail, share) = progress_words(source, progress);
+            centred(ui, |ui| {
+                ui.label(theme::title(heading));
+                match share {
+                    Some(share) => widgets::progress(ui, share, Palette::of(ui).accent, "Progress of the download"),
+                    None => {
+                        ui.vertical_centered(|ui| widgets::spinner(ui, 20.0));
+                    }
+                }
+                ui.label(theme::caption(ui, detail));
+                if ui.button("Cancel").clicked() {
+                    scene.model(ModelAction::Cancel);
+                }
+            });
+            true
+        }
+        ModelState::Failed { source, message } => {
+            centred(ui, |ui| {
+                ui.label(theme::title(format!("{} did not load", short_name(source))));
+                ui.add(Label::new(RichText::new(message).color(Palette::of(ui).bad)).wrap().selectable(true));
+                ui.horizontal(|ui| {
+                    if widgets::primary_button(ui, "Try again", true, vec2(104.0, 32.0)).clicked() {
+                        scene.model(ModelAction::Retry);
+                    }
+                    if ui.add(egui::Button::new("Choose another model…").min_size(vec2(0.0, 32.0))).clicked() {
+                        scene.open(Sheet::Models);
+                    }
+                });
+            });
+            true
+        }
+        ModelState::Absent => {
+            centred(ui, |ui| {
+                ui.label(theme::title("No model is loaded"));
+                ui.label(theme::caption(ui, "Choose one to begin, or drop a model's folder or .gguf file here."));
+                if widgets::primary_button(ui, "Choose a model…", true, vec2(160.0, 32.0)).clicked() {
+                    scene.open(Sheet::Models);
+                }
+            });
+            true
+        }
+    }
+}
+
+fn centred(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
+    ui.vertical_centered(|ui| {
+        ui.add_space((ui.available_height() / 2.0 - 96.0).max(0.0));
+        theme::card(ui).inner_margin(24.0).show(ui, |ui| {
+            ui.set_width(400.0_f32.min(ui.available_width()));
+            ui.spacing_mut().item_spacing.y = 12.0;
+            ui.with_layout(egui::Layout::top_down(egui::Align::Min), contents);
+        });
+        ui.add_space(STEP);
+    });
+}

@@ -1,0 +1,205 @@
+//! One session's panel.
+
+use super::icons::Icon;
+use super::scene::Scene;
+use super::stream_text::StreamText;
+use super::theme::{self, HALF, Palette, STEP};
+use super::widgets;
+use crate::protocol::{SessionId, SessionState};
+use crate::state::{BUCKETS, Panel, RunAction, Show};
+use egui::{Align, Label, Layout, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
+
+/// Draws the panel of a session that was started, into `rect`.
+pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, panel: &Panel, text: &mut StreamText, rect: Rect, is_maximised: bool) {
+    in_card(ui, rect, panel.id, |ui| {
+        header(ui, scene, panel, is_maximised);
+        let prompt = RichText::new(one_line(&panel.prompt)).color(Palette::of(ui).weak);
+        ui.add(Label::new(prompt).truncate()).on_hover_text(clipped(&panel.prompt));
+        let footer_height = 52.0;
+        let body = vec2(ui.available_width(), (ui.available_height() - footer_height - STEP).max(24.0));
+        ui.allocate_ui_with_layout(body, Layout::top_down(Align::Min), |ui| {
+            ui.set_min_size(body);
+            body_text(ui, panel, text);
+        });
+        footer(ui, scene, panel);
+    });
+}
+
+/// Draws the place of a session that has not been started: its prompt can be edited.
+pub fn show_draft(ui: &mut Ui, scene: &mut Scene<'_>, index: u32, rect: Rect) {
+    in_card(ui, rect, SessionId(index), |ui| {
+        ui.horizontal(|ui| {
+            ui.label(theme::title(format!("Session {index}")));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let seed = crate::protocol::session_seed(scene.settings.parallel.seed, index);
+                let temperature = scene.settings.temperature_of(index);
+                ui.label(theme::caption(ui, format!("seed {seed} · temp. {temperature:.2}")));
+            });
+        });
+        let mut prompt = scene.settings.parallel.prompt(index).to_owned();
+        if prompt.len() > super::LONGEST_EDITED {
+            long_prompt(ui, &mut prompt);
+        } else {
+            ScrollArea::vertical().id_salt("prompt").auto_shrink(false).show(ui, |ui| {
+                let editor = TextEdit::multiline(&mut prompt)
+                    .desired_width(f32::INFINITY)
+                    .min_size(ui.available_size())
+                    .hint_text("Prompt");
+                ui.add(editor).accessible_name(format!("Prompt of session {index}"));
+            });
+        }
+        if prompt != scene.settings.parallel.prompt(index) {
+            scene.settings.set_prompt(index, prompt);
+        }
+    });
+}
+
+/// What stands in an editor's place where the prompt is too long to be laid out while typing.
+pub fn long_prompt(ui: &mut Ui, prompt: &mut String) {
+    let beginning = clipped(prompt);
+    ui.horizontal(|ui| {
+        ui.label(theme::title(format!("A prompt of {}", crate::state::bytes(prompt.len() as u64))));
+        if ui.button("Clear the prompt").clicked() {
+            prompt.clear();
+        }
+    });
+    ScrollArea::vertical().id_salt("long prompt").auto_shrink(false).show(ui, |ui| {
+        ui.add(Label::new(theme::caption(ui, beginning)).wrap());
+    });
+}
+
+fn in_card(ui: &mut Ui, rect: Rect, id: SessionId, contents: impl FnOnce(&mut Ui)) {
+    let builder = UiBuilder::new().id_salt(("panel", id.0)).max_rect(rect).layout(Layout::top_down(Align::Min));
+    ui.scope_builder(builder, |ui| {
+        ui.set_clip_rect(ui.clip_rect().intersect(rect));
+        theme::card(ui).show(ui, |ui| {
+            ui.set_min_size(rect.size() - vec2(2.0 * STEP + 2.0, 2.0 * STEP + 2.0));
+            ui.set_max_size(rect.size() - vec2(2.0 * STEP + 2.0, 2.0 * STEP + 2.0));
+            ui.spacing_mut().item_spacing = vec2(STEP, HALF);
+            contents(ui);
+        });
+    });
+}
+
+fn header(ui: &mut Ui, scene: &mut Scene<'_>, panel: &Panel, is_maximised: bool) {
+    let palette = Palette::of(ui);
+    ui.allocate_ui_with_layout(vec2(ui.available_width(), 24.0), Layout::left_to_right(Align::Center), |ui| {
+        let color = palette.state(panel.state);
+        ui.label(theme::title(panel.id.to_string())).on_hover_text(format!("Session {}", panel.id));
+        ui.label(RichText::new(panel.state.label()).color(color));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            let id = panel.id;
+            if is_maximised {
+                if widgets::icon_button(ui, Icon::Restore, &format!("Back from session {id}"), true).clicked() {
+                    scene.show(Show::Maximised(None));
+                }
+            } else if widgets::icon_button(ui, Icon::Maximise, &format!("Maximise session {id}"), true).clicked() {
+                scene.show(Show::Maximised(Some(id)));
+            }
+            if widgets::icon_button(ui, Icon::Copy, &format!("Copy session {id}"), !panel.text.is_empty()).clicked() {
+                scene.copy(panel.text.clone());
+            }
+            if panel.state.is_ended() {
+                let can_run = !scene.state.is_busy() && scene.state.model.loaded().is_some();
+                if widgets::icon_button(ui, Icon::Again, &format!("Run session {id} again"), can_run).clicked() {
+                    scene.run(RunAction::Again(id));
+                }
+            } else if widgets::icon_button(ui, Icon::Stop, &format!("Stop session {id}"), true).clicked() {
+                scene.run(RunAction::Stop(id));
+            }
+            ui.add_space(HALF);
+            ui.spacing_mut().item_spacing.x = HALF;
+            rate(ui, panel);
+        });
+    });
+}
+
+/// Tokens per second, with a curve of the last seconds where there is room.
+fn rate(ui: &mut Ui, panel: &Panel) {
+    let palette = Palette::of(ui);
+    if panel.tokens > 0 {
+        ui.label(theme::caption(ui, "tok/s"));
+        ui.label(RichText::new(format!("{:.1}", panel.tokens_per_second())).font(theme::semibold(theme::BODY_SIZE)));
+    }
+    let room = ui.available_width();
+    if room > 48.0 {
+        let (rect, _) = ui.allocate_exact_size(vec2(room.min(72.0), 16.0), egui::Sense::hover());
+        let color = if panel.state == SessionState::Decoding { palette.accent_text } else { palette.weak };
+        let rates: Vec<f32> = panel.curve.rates().collect();
+        widgets::curve(ui, rect, rates.into_iter(), BUCKETS, color);
+    }
+}
+
+fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText) {
+    let palette = Palette::of(ui);
+    ScrollArea::vertical().id_salt("text").auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
+        if let Some(error) = &panel.error {
+            ui.add(Label::new(RichText::new(error).color(palette.bad)).wrap().selectable(true));
+        }
+        if panel.text.is_empty() {
+            let waiting = match panel.state {
+                SessionState::Queued => Some("Waiting for a place".to_owned()),
+                SessionState::Prefill => Some(format!(
+                    "Reading the prompt: {} of {} tokens",
+                    panel.prefilled,
+                    panel.prompt_tokens.unwrap_or(panel.prefilled)
+                )),
+                SessionState::Stopped => Some("Stopped before the first token".to_owned()),
+                _ => None,
+            };
+            if let Some(waiting) = waiting {
+                ui.label(theme::caption(ui, waiting));
+            }
+        } else {
+            let font = egui::FontId::proportional(theme::BODY_SIZE);
+            text.show(ui, &panel.text, panel.revision, &font, palette.text);
+        }
+    });
+}
+
+fn footer(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {
+    let palette = Palette::of(ui);
+    let (share, color) = match panel.state {
+        SessionState::Prefill => {
+            let total = panel.prompt_tokens.unwrap_or(0).max(1);
+            (panel.prefilled as f32 / total as f32, palette.warn)
+        }
+        state => {
+            (panel.progress(), if state == SessionState::Decoding { palette.accent } else { palette.state(state) })
+        }
+    };
+    widgets::progress(ui, share, color, &format!("Progress of session {}", panel.id));
+    let first = panel.time_to_first_token_ms().map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0} ms"));
+    row(ui, &format!("{} / {} tokens", panel.tokens, panel.limit), &format!("first token {first}"));
+    let finish = match panel.finish {
+        Some(reason) => reason.label().to_owned(),
+        None => format!("{:.1} s", panel.duration_s(scene.state.run.as_ref().map_or(0.0, |run| run.elapsed_s))),
+    };
+    row(ui, &format!("seed {} · T {:.2}", panel.seed, panel.temperature), &finish);
+}
+
+fn row(ui: &mut Ui, left: &str, right: &str) {
+    ui.allocate_ui_with_layout(vec2(ui.available_width(), 16.0), Layout::left_to_right(Align::Center), |ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
+        ui.label(theme::caption(ui, left));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.add(Label::new(theme::caption(ui, right)).truncate());
+        });
+    });
+}
+
+/// The first line of a prompt, short enough to be laid out in no time.
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(240).collect()
+}
+
+/// The beginning of a long text, for hovers and summaries.
+fn clipped(text: &str) -> String {
+    const CHARACTERS: usize = 600;
+    let mut beginning: String = text.chars().take(CHARACTERS).collect();
+    if beginning.len() < text.len() {
+        beginning.push('…');
+    }
+    beginning
+}

@@ -1,0 +1,71 @@
+//! The table of a finished run's results, sortable by every column.
+
+use super::icons::{self, Icon};
+use super::scene::Scene;
+use super::theme::{self, CONTROL_HEIGHT, Palette, STEP};
+use crate::protocol::RunReport;
+use crate::state::{ResultColumn, Show};
+use egui::accesskit::Role;
+use egui::{Align, Label, Layout, Rect, RichText, Sense, Ui, WidgetInfo, vec2};
+use egui_extras::{Column, TableBuilder};
+
+/// Draws the table of `report`.
+pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, report: &RunReport) {
+    let order = scene.state.result_order;
+    let places = order.sort(&report.sessions);
+    theme::card(ui).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            let average = format!(
+                "Average performance: {:.2} tokens/sec across {} sessions",
+                report.average_tokens_per_second,
+                report.sessions.len()
+            );
+            ui.label(theme::title(average));
+            ui.label(theme::caption(ui, format!("Total time: {:.2}s", report.wall_time_s)));
+        });
+        let height = (ui.available_height() - CONTROL_HEIGHT - 2.0 * STEP).max(96.0);
+        TableBuilder::new(ui)
+            .striped(true)
+            .auto_shrink(false)
+            .max_scroll_height(height)
+            .cell_layout(Layout::left_to_right(Align::Center))
+            .column(Column::exact(64.0))
+            .column(Column::remainder().at_least(80.0).clip(true))
+            .columns(Column::remainder().at_least(44.0).clip(true), ResultColumn::ALL.len() - 2)
+            .header(CONTROL_HEIGHT, |mut row| {
+                for column in ResultColumn::ALL {
+                    row.col(|ui| heading(ui, scene, column));
+                }
+            })
+            .body(|body| {
+                body.rows(CONTROL_HEIGHT, places.len(), |mut row| {
+                    let Some(session) = places.get(row.index()).and_then(|place| report.sessions.get(*place)) else {
+                        return;
+                    };
+                    for column in ResultColumn::ALL {
+                        row.col(|ui| {
+                            ui.add(Label::new(column.cell(session)).truncate().selectable(true));
+                        });
+                    }
+                });
+            });
+    });
+}
+
+fn heading(ui: &mut Ui, scene: &mut Scene<'_>, column: ResultColumn) {
+    let palette = Palette::of(ui);
+    let order = scene.state.result_order;
+    let is_sorted = order.column == column;
+    let color = if is_sorted { palette.accent_text } else { palette.weak };
+    let text = RichText::new(column.title()).font(theme::semibold(12.0)).color(color);
+    let response = ui.add(Label::new(text).sense(Sense::click()));
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Sort by {}", column.title())));
+    if is_sorted {
+        let icon = if order.is_descending { Icon::Down } else { Icon::Up };
+        let rect = Rect::from_center_size(response.rect.right_center() + vec2(10.0, 0.0), vec2(12.0, 12.0));
+        icons::paint(ui.painter(), rect, icon, color);
+    }
+    if response.clicked() {
+        scene.show(Show::Order(order.clicked(column)));
+    }
+}

@@ -1,0 +1,86 @@
+//! The figures of the whole run, above its panels; they always sum up what the panels show.
+
+use super::scene::Scene;
+use super::theme::{self, HALF, Palette, STEP};
+use super::widgets;
+use crate::state::{BUCKETS, ExportFormat, FileAction, RunAction, RunPhase, RunState, STATES, Show, bytes};
+use egui::{Align, Layout, RichText, Sense, Ui, vec2};
+
+/// Width of the figures to the right of the curve, with the steps between.
+const OTHER_FIGURES: f32 = 72.0 + 64.0 + 88.0 + 88.0 + 64.0 + 5.0 * STEP;
+
+/// Draws the header of `run`.
+pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
+    theme::card(ui).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        figures(ui, scene, run);
+        ui.add_space(-HALF);
+        states(ui, scene, run);
+    });
+}
+
+fn figures(ui: &mut Ui, scene: &Scene<'_>, run: &RunState) {
+    let palette = Palette::of(ui);
+    let totals = run.totals();
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = STEP;
+        widgets::figure(ui, "Throughput", &format!("{:.1}", totals.tokens_per_second), "tok/s", 104.0);
+        let curve_width = (ui.available_width() - OTHER_FIGURES).clamp(32.0, 160.0);
+        let (rect, _) = ui.allocate_exact_size(vec2(curve_width, 40.0), Sense::hover());
+        let rates: Vec<f32> = run.curve.rates().collect();
+        widgets::curve(ui, rect, rates.into_iter(), BUCKETS, palette.accent_text);
+        widgets::figure(ui, "Total tokens", &totals.tokens.to_string(), "", 72.0);
+        widgets::figure(ui, "Elapsed", &format!("{:.1}", run.elapsed_s), "s", 64.0);
+        widgets::figure(ui, "Average", &format!("{:.1}", totals.average_tokens_per_second), "tok/s", 88.0)
+            .on_hover_text("The mean of the sessions' own tokens per second");
+        widgets::figure(ui, "Peak memory", &bytes(run.peak_memory_bytes), "", 88.0);
+        let speed_up = run.speed_up(&scene.state.recent);
+        let words = speed_up.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1}×"));
+        widgets::figure(ui, "Speed-up", &words, "", 64.0)
+            .on_hover_text("Against the last serialized run of the same settings");
+    });
+}
+
+fn states(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
+    let palette = Palette::of(ui);
+    let totals = run.totals();
+    let size = vec2(ui.available_width(), theme::CONTROL_HEIGHT);
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+        ui.spacing_mut().item_spacing.x = 12.0;
+        for (state, count) in STATES.into_iter().zip(totals.states) {
+            if count > 0 {
+                let color = palette.state(state);
+                ui.label(RichText::new(format!("{count} {}", state.label())).small().color(color));
+            }
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = STEP;
+            if run.phase == RunPhase::Ended {
+                ended(ui, scene, run);
+            } else if scene.state.controls_moved() {
+                ui.label(RichText::new("Changed controls apply to the next run").small().color(palette.warn));
+            }
+        });
+    });
+}
+
+fn ended(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
+    if run.report.is_some() {
+        ui.menu_button("Export", |ui| {
+            for format in ExportFormat::ALL {
+                if ui.button(format!("{}…", format.name())).clicked() {
+                    scene.file(FileAction::Export(format));
+                    ui.close();
+                }
+            }
+        });
+    }
+    if ui.button("Edit prompts").on_hover_text("Back to the prompts of the next run").clicked() {
+        scene.run(RunAction::Clear);
+    }
+    let mut shows_results = scene.state.shows_results;
+    widgets::segmented(ui, "Show", &mut shows_results, &[(true, "Table"), (false, "Panels")]);
+    if shows_results != scene.state.shows_results {
+        scene.show(Show::Results(shows_results));
+    }
+}

@@ -1,0 +1,73 @@
+//! The model picker.
+
+use super::{choice, heading};
+use crate::protocol::ModelSource;
+use crate::state::{ModelAction, Show, note, place};
+use crate::ui::scene::Scene;
+use crate::ui::theme::{self, Palette, STEP};
+use crate::ui::widgets;
+use egui::{Align, Key, Label, Layout, ScrollArea, TextEdit, Ui};
+
+/// What the picker remembers from frame to frame.
+#[derive(Default)]
+pub struct ModelsSheet {
+    hub_id: String,
+}
+
+/// Draws the picker.
+pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
+    heading(ui, scene, "Model");
+    let state = scene.state;
+    ScrollArea::vertical().max_height(ui.available_height() - 128.0).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 4.0;
+        for entry in &state.models {
+            let is_loaded = state.model.loaded().is_some_and(|model| model.source == entry.source);
+            let chosen = choice(ui, &format!("Load {}", entry.name), is_loaded, |ui| {
+                ui.horizontal(|ui| {
+                    ui.label(theme::title(&entry.name));
+                    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                        let palette = Palette::of(ui);
+                        if is_loaded {
+                            widgets::badge(ui, "Loaded", palette.accent_text, palette.accent_faint);
+                        } else if entry.fits == Some(false) {
+                            widgets::badge(ui, "Too large here", palette.warn, palette.control);
+                        }
+                        ui.label(theme::caption(ui, place(entry)));
+                    });
+                });
+                ui.add(Label::new(theme::caption(ui, note(entry))).truncate());
+            });
+            if chosen && !is_loaded {
+                load(scene, entry.source.clone());
+            }
+        }
+    });
+    ui.add_space(STEP);
+    ui.label(theme::caption(ui, "Any repository of the hub in the mlx-community layout"));
+    ui.horizontal(|ui| {
+        let field =
+            TextEdit::singleline(&mut input.hub_id).hint_text("owner/name").desired_width(ui.available_width() - 80.0);
+        let response = ui.add(field).accessible_name("Hub id");
+        let entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        let source = ModelSource::parse(input.hub_id.trim());
+        let is_hub_id = matches!(source, ModelSource::Hub(_));
+        if (ui.add_enabled(is_hub_id, egui::Button::new("Load")).clicked() || entered) && is_hub_id {
+            load(scene, source);
+        }
+    });
+    ui.horizontal(|ui| {
+        let can_open = !state.dialog_is_open;
+        if ui.add_enabled(can_open, egui::Button::new("Open a folder…")).clicked() {
+            scene.model(ModelAction::FolderDialog);
+        }
+        if ui.add_enabled(can_open, egui::Button::new("Open a .gguf file…")).clicked() {
+            scene.model(ModelAction::FileDialog);
+        }
+        ui.label(theme::caption(ui, "or drop one on the window"));
+    });
+}
+
+fn load(scene: &mut Scene<'_>, source: ModelSource) {
+    scene.show(Show::Sheet(None));
+    scene.model(ModelAction::Choose(source));
+}

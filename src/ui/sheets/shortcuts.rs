@@ -1,0 +1,19 @@
+//! The keyboard's ways.
+
+use super::heading;
+use crate::ui::scene::Scene;
+use crate::ui::shortcuts;
+use crate::ui::theme;
+use egui::{Grid, Ui};
+
+/// Draws the list.
+pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
+    heading(ui, scene, "Keyboard");
+    Grid::new("shortcuts").num_columns(2).spacing([32.0, 8.0]).show(ui, |ui| {
+        for (keys, what) in shortcuts::list(ui.ctx()) {
+            ui.label(theme::title(keys));
+            ui.label(what);
+            ui.end_row();
+        }
+    });
+}

@@ -1,0 +1,18 @@
+//! The window, driven by accessible label over the scripted engine.
+
+/// What was pasted, dropped, typed or stored wrong is said in place, and nothing is lost.
+mod bad_input;
+/// The bench that the window's tests drive.
+mod bench;
+/// Everything works without a mouse.
+mod keyboard;
+/// Whole windows look as they did when someone last looked at them.
+mod looks;
+/// Models load at launch, fail with a reason, and are chosen by hub id, folder, file and drop.
+mod models;
+/// The parallel run: controls, panels, figures, table, exports.
+mod parallel;
+/// Settings and runs outlive the window.
+mod persistence;
+/// The single prompt, as LLMEval has it.
+mod single;

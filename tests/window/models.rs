@@ -1,0 +1,108 @@
+//! Models load at launch, fail with a reason, and are chosen by hub id, folder, file and drop.
+
+use super::bench::{Bench, LoadScript, Setting};
+use crate::support::scripted::Script;
+use llmeval::protocol::{LoadProgress, ModelSource};
+use llmeval::state::{ModelState, Sheet};
+use std::time::Duration;
+
+#[test]
+fn the_starter_model_loads_at_launch_and_its_line_is_shown() {
+    let bench = Bench::open(Setting::default());
+    assert_eq!(bench.sources(), [ModelSource::Starter]);
+    assert!(bench.says("• 135M parameters"));
+}
+
+#[test]
+fn a_download_shows_its_share_and_bytes_and_can_be_cancelled() {
+    let progress = LoadProgress::Downloading {
+        file: "model.safetensors".into(),
+        done_bytes: 1_200_000_000,
+        total_bytes: Some(2_400_000_000),
+        done_files: 1,
+        total_files: 7,
+        file_done_bytes: 200_000_000,
+        file_total_bytes: 1_000_000_000,
+        bytes_per_second: Some(20_000_000.0),
+    };
+    let mut bench = Bench::open(Setting { loads: vec![LoadScript::Hangs(progress)], ..Setting::default() });
+    bench.wait_until("the progress", |bench| bench.says("(50%)"));
+    assert!(bench.shows("1.2 GB of 2.4 GB, about 60 s left"));
+    assert!(!bench.is_enabled("Run Parallel Demo"));
+    bench.click("Cancel");
+    assert_eq!(bench.state().model, ModelState::Absent);
+    assert!(bench.shows("No model is loaded"));
+}
+
+#[test]
+fn a_failed_load_says_why_and_can_be_tried_again() {
+    let loads = vec![LoadScript::Fails("the hub can't be reached".into()), LoadScript::Loads(Script::default())];
+    let mut bench = Bench::open(Setting { loads, ..Setting::default() });
+    assert!(bench.says("the hub can't be reached"));
+    bench.click("Try again");
+    bench.wait("the model", |state| state.model.loaded().is_some());
+}
+
+#[test]
+fn a_hub_id_is_typed_and_loaded() {
+    let mut bench = Bench::open(Setting::default());
+    bench.open_models();
+    bench.type_into("Hub id", "mlx-community/Qwen3-1.7B-4bit");
+    bench.click("Load");
+    bench.wait("the model", |state| state.model.loaded().is_some());
+    let id = ModelSource::Hub("mlx-community/Qwen3-1.7B-4bit".into());
+    assert_eq!(bench.sources().last(), Some(&id));
+    assert_eq!(bench.state().settings.model, id);
+}
+
+#[test]
+fn folders_and_files_are_chosen_through_the_systems_dialogs() {
+    let mut setting = Setting::default();
+    let folder = setting.path().join("my-model");
+    std::fs::create_dir(&folder).unwrap();
+    let file = setting.path().join("my-model.gguf");
+    setting.answers = vec![Some(folder.clone()), Some(file.clone()), None];
+    let mut bench = Bench::open(setting);
+    for (button, source) in [
+        ("Open a folder…", ModelSource::Folder(folder)),
+        ("Open a .gguf file…", ModelSource::Gguf(file.clone())),
+        ("Open a folder…", ModelSource::Gguf(file)),
+    ] {
+        bench.open_models();
+        bench.click(button);
+        bench.wait("the model", |state| !state.dialog_is_open && state.model.loaded().is_some());
+        assert_eq!(bench.sources().last(), Some(&source));
+        bench.close_sheet();
+    }
+}
+
+#[test]
+fn a_dropped_folder_is_loaded() {
+    let setting = Setting::default();
+    let folder = setting.path().join("dropped");
+    std::fs::create_dir(&folder).unwrap();
+    let mut bench = Bench::open(setting);
+    bench.drop_file(&folder);
+    bench.wait("the model", |state| state.model.loaded().is_some());
+    assert_eq!(bench.sources().last(), Some(&ModelSource::Folder(folder)));
+}
+
+#[test]
+fn loading_another_model_while_a_run_is_on_asks_first() {
+    let mut bench = Bench::open(Setting::script(Script { step: Duration::from_millis(2), ..Script::default() }));
+    let folder = bench.folder().join("other");
+    std::fs::create_dir(&folder).unwrap();
+    bench.set_max_tokens(5000);
+    bench.click("Run Parallel Demo");
+    bench.wait("tokens", |state| state.run.as_ref().is_some_and(|run| run.totals().tokens > 2));
+    bench.drop_file(&folder);
+    assert!(matches!(bench.state().sheet, Some(Sheet::ConfirmModel(_))));
+    bench.click("Keep running");
+    assert!(bench.state().run_is_active());
+    assert_eq!(bench.sources().len(), 1);
+    bench.drop_file(&folder);
+    bench.click("Stop and load");
+    bench.wait("the end", |state| !state.run_is_active() && state.model.loaded().is_some());
+    assert_eq!(bench.sources().len(), 2);
+    assert_eq!(bench.run_files().len(), 1, "what the stopped run gave is kept");
+}
