@@ -7,11 +7,14 @@
 use crate::protocol::{Sampling, Strategy};
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::{TryIndexOp, argmax_axis};
-use mlx_rs::ops::{argsort_axis, concatenate, softmax_axis, r#where};
+use mlx_rs::ops::{argsort_axis, concatenate, maximum, minimum, select, softmax_axis, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 
 /// How many of the newest tokens the repetition penalty looks at, as in mlx-lm.
 pub const PENALTY_WINDOW: usize = 20;
+
+/// Tokens of one block of the draw.
+const BLOCK: i32 = 256;
 
 /// What one row asks of the sampler in one step.
 #[derive(Debug)]
@@ -77,7 +80,7 @@ pub fn sample(logits: &Array, draws: &[Draw<'_>]) -> Result<Array> {
 /// The settings of rows that are drawn together, as columns [n, 1].
 struct Settings {
     uniform: Array,
-    temperature: Array,
+    inverse_temperature: Array,
     top_p: Array,
     top_k: Array,
     log_min_p: Option<Array>,
@@ -85,7 +88,7 @@ struct Settings {
 
 impl Settings {
     fn new(rows: &[usize], draws: &[Draw<'_>]) -> Self {
-        let (mut uniform, mut temperatures, mut top_ps, mut top_ks, mut min_ps) =
+        let (mut uniform, mut inverse_temperatures, mut top_ps, mut top_ks, mut min_ps) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for draw in rows.iter().map(|row| &draws[*row]) {
             let (temperature, top_p, top_k, min_p) = match draw.sampling.strategy() {
@@ -93,7 +96,7 @@ impl Settings {
                 Strategy::Random { temperature, top_p, top_k, min_p } => (temperature, top_p, top_k, min_p),
             };
             uniform.push(uniform_number(draw.sampling.seed(), draw.position));
-            temperatures.push(temperature);
+            inverse_temperatures.push(1.0 / temperature);
             top_ps.push(top_p);
             top_ks.push(if top_k == 0 { i32::MAX } else { i32::try_from(top_k).unwrap_or(i32::MAX) });
             min_ps.push(min_p);
@@ -102,7 +105,7 @@ impl Settings {
         let log_min_p: Vec<f32> = min_ps.iter().map(|min_p: &f32| min_p.ln()).collect();
         Self {
             uniform: Array::from_slice(&uniform, &shape),
-            temperature: Array::from_slice(&temperatures, &shape),
+            inverse_temperature: Array::from_slice(&inverse_temperatures, &shape),
             top_p: Array::from_slice(&top_ps, &shape),
             top_k: Array::from_slice(&top_ks, &shape),
             log_min_p: min_ps.iter().any(|min_p| *min_p > 0.0).then(|| Array::from_slice(&log_min_p, &shape)),
@@ -115,17 +118,36 @@ impl Settings {
             None => Ok(logits),
             Some(log_min_p) => {
                 let floor = logits.max_axis(-1, true)?.add(log_min_p)?;
-                r#where(logits.ge(floor)?, &logits, Array::from_f32(f32::NEG_INFINITY))
+                select(logits.ge(floor)?, &logits, Array::from_f32(f32::NEG_INFINITY))
             }
         }
     }
 
     /// logits [n, vocab] → places i32 [n], each drawn by the row's uniform number.
+    ///
+    /// The place is found in two steps, first among blocks of the vocabulary and then within one block, so that
+    /// cumulative sums run over hundreds of numbers and not over all.
     fn draw(&self, logits: &Array) -> Result<Array> {
-        let probabilities = softmax_axis(logits.divide(&self.temperature)?, -1, true)?;
-        let cumulative = probabilities.cumsum(-1, None, None)?;
-        let total = cumulative.try_index((.., -1..))?;
-        cumulative.lt(total.multiply(&self.uniform)?)?.sum_axis(-1, None)
+        let (rows, vocabulary) = (logits.dim(0), logits.dim(1));
+        let blocks = (vocabulary + BLOCK - 1) / BLOCK;
+        let probabilities = softmax_axis(logits.multiply(&self.inverse_temperature)?, -1, true)?;
+        let missing = blocks * BLOCK - vocabulary;
+        let probabilities = match missing {
+            0 => probabilities,
+            _ => concatenate(&[probabilities, zeros_dtype(&[rows, missing], Dtype::Float32)?], 1)?,
+        };
+        let probabilities = probabilities.reshape(&[rows, blocks, BLOCK])?;
+        let block_ends = probabilities.sum_axis(-1, None)?.cumsum(-1, None, None)?;
+        let target = block_ends.try_index((.., -1..))?.multiply(&self.uniform)?;
+        let block = block_ends.lt(&target)?.sum_axes(&[-1], true)?;
+        let before = block_ends.take_along_axis(maximum(block.subtract(Array::from_int(1))?, Array::from_int(0))?, -1)?;
+        let before = select(block.gt(Array::from_int(0))?, before, Array::from_f32(0.0))?;
+        let inside = probabilities.take_along_axis(block.expand_dims(-1)?, 1)?.reshape(&[rows, BLOCK])?;
+        let inside_ends = inside.cumsum(-1, None, None)?;
+        // Rounding must not lead past the block's last token that has any probability.
+        let remaining = minimum(target.subtract(before)?, inside_ends.try_index((.., -1..))?)?;
+        let place = inside_ends.lt(remaining)?.sum_axes(&[-1], true)?;
+        block.multiply(Array::from_int(BLOCK))?.add(place)?.squeeze_axes(&[-1])?.as_dtype(Dtype::Int32)
     }
 }
 
@@ -141,7 +163,7 @@ fn draw_sorted(logits: &Array, settings: &Settings) -> Result<Array> {
     let before = probabilities.cumsum(-1, None, false)?;
     let rank = mlx_rs::ops::arange::<i32, i32>(None, logits.dim(-1), None)?;
     let kept = before.lt(&settings.top_p)?.logical_and(rank.lt(&settings.top_k)?)?;
-    let filtered = r#where(kept, &sorted, Array::from_f32(f32::NEG_INFINITY))?;
+    let filtered = select(kept, &sorted, Array::from_f32(f32::NEG_INFINITY))?;
     let place = settings.draw(&settings.above_min_p(filtered)?)?;
     order.take_along_axis(place.expand_dims(-1)?, -1)?.squeeze_axes(&[-1])
 }
@@ -162,7 +184,7 @@ fn penalised(logits: &Array, draws: &[Draw<'_>]) -> Result<Array> {
                 let found = row.take_along_axis(&recent, -1)?;
                 let penalty = Array::from_f32(draw.sampling.repetition_penalty());
                 let weaker =
-                    r#where(found.lt(Array::from_f32(0.0))?, found.multiply(&penalty)?, found.divide(&penalty)?)?;
+                    select(found.lt(Array::from_f32(0.0))?, found.multiply(&penalty)?, found.divide(&penalty)?)?;
                 row.put_along_axis(&recent, weaker, -1)?
             }
         });
