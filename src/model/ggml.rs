@@ -54,9 +54,9 @@ fn nibbles(packed: &[u8], fifth: u32, out: &mut Vec<f32>, value: impl Fn(u32) ->
 /// 16 groups of 16 weights of 2 bits; a group's scale and minimum have 4 bits each.
 fn q2_k(block: &[u8], out: &mut Vec<f32>) {
     let (scales, packed, scale, minimum) = (&block[..16], &block[16..80], half_at(block, 80), half_at(block, 82));
-    for group in 0..16 {
-        let factor = scale * f32::from(scales[group] & 0xF);
-        let offset = minimum * f32::from(scales[group] >> 4);
+    for (group, byte) in scales.iter().enumerate() {
+        let factor = scale * f32::from(byte & 0xF);
+        let offset = minimum * f32::from(byte >> 4);
         out.extend(two_bits(packed, group).map(|q| factor * f32::from(q) - offset));
     }
 }
