@@ -33,6 +33,8 @@ mod report;
 mod scheduler;
 /// Sessions and parallel runs over a scripted engine and a real tokenizer.
 mod session;
+/// Layers with a sliding window don't see what lies before it.
+mod sliding_window;
 /// The starter model is the one that set-up wrote.
 mod starter;
 /// What several topics need.
