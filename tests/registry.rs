@@ -1,7 +1,7 @@
 //! The models that a person can choose: the registry, what is here of them, what fits, and what a model's files say.
 
 use crate::local_hub::{Fault, ID, LISTING, LocalHub};
-use llmeval::hub::{Hub, HubSettings, Machine, ModelFiles, inspect, registry};
+use llmeval::hub::{Hub, HubSettings, Machine, ModelFiles, extra_stop_tokens, inspect, registry};
 use llmeval::model::supported_architectures;
 use llmeval::protocol::{DeviceKind, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry, Sampling};
 use safetensors::Dtype;
@@ -70,6 +70,13 @@ fn the_seeds_default_and_its_figures_are_there() {
     assert_eq!(eight - one, 7 * 57_344 * 2 * 4096, "weights are there once");
     let on_cpu = footprint.bytes(1, MEMORY_TOKENS, DeviceKind::Cpu);
     assert_eq!(on_cpu, qwen.parameters * 4 + 57_344 * 4 * 4096, "a CPU computes in f32");
+}
+
+#[test]
+fn stop_tokens_that_a_models_files_lack_come_from_the_registry() {
+    let phi = ModelSource::Hub("mlx-community/Phi-3.5-mini-instruct-4bit".into());
+    assert_eq!(extra_stop_tokens(&phi), ["<|end|>"]);
+    assert!(extra_stop_tokens(&ModelSource::Hub(ID.into())).is_empty());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use llmeval::hub::{STARTER_FILE, check_starter, starter_path};
 use std::fs::File;
+use std::process::Command;
 use tempfile::TempDir;
 
 const BYTES: u64 = 98_362_432;
@@ -29,4 +30,13 @@ fn a_file_of_another_size_or_content_is_refused() {
         let error = check_starter(&path).unwrap_err().to_string();
         assert!(error.contains("damaged") && error.contains("make starter-model"), "{error}");
     }
+}
+
+#[test]
+fn set_up_finds_it_where_the_program_does_and_needs_no_network_then() {
+    check_starter(&starter_path().unwrap()).expect("`make test` fetches the starter model first");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/starter-model.py");
+    // pip could bring nothing: a success means that the script found the same file right.
+    let output = Command::new("python3").arg(script).env("PIP_NO_INDEX", "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,9 +1,17 @@
 //! The models that this program offers by itself: `assets/models.json`. Adding a model is adding an entry there.
 
-use crate::protocol::RegistryEntry;
+use crate::protocol::{ModelSource, RegistryEntry};
 
 /// All entries, in the order in which they are offered.
 pub fn registry() -> Vec<RegistryEntry> {
     // A test holds that the file parses.
     serde_json::from_str(include_str!("../../assets/models.json")).unwrap_or_default()
+}
+
+/// Tokens that end an answer of `source` although its own files don't say so; none for models out of the registry.
+pub fn extra_stop_tokens(source: &ModelSource) -> Vec<String> {
+    registry()
+        .into_iter()
+        .find(|entry| entry.source() == *source)
+        .map_or_else(Vec::new, |entry| entry.extra_stop_tokens)
 }

@@ -65,11 +65,12 @@ struct Lfs {
 }
 
 /// Files that a model needs where its repository has them, beside the weights.
-const WANTED: [&str; 7] = [
+const WANTED: [&str; 8] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "chat_template.jinja",
     "chat_template.json",
     FolderFiles::INDEX,

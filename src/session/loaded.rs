@@ -52,7 +52,7 @@ impl LoadedModel {
         let text_files = files.clone();
         let text = spawn_blocking(move || load_text(&text_files));
         let text = match text.await {
-            Ok(text) => text?,
+            Ok(text) => text?.with_stop_tokens(&hub::extra_stop_tokens(&source)),
             Err(error) => {
                 return Err(LoadError::Weights(format!("loading the tokenizer failed unexpectedly: {error}")));
             }

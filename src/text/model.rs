@@ -5,6 +5,7 @@ use super::folder::{self, Parts};
 use super::token_bytes::{TokenBytes, UnsupportedDecoder};
 use super::{Chat, ChatTemplate, Detokenizer, Segmenter, TextError, gguf};
 use crate::protocol::GgufTokenizer;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use tokenizers::Tokenizer;
@@ -79,6 +80,14 @@ impl TextModel {
     /// The ids that end an answer: those of config.json, generation_config.json and the tokenizer together.
     pub fn end_of_sequence(&self) -> Arc<[u32]> {
         Arc::clone(&self.end_of_sequence)
+    }
+
+    /// Ends answers at these tokens too, where the tokenizer has them.
+    pub fn with_stop_tokens(mut self, tokens: &[String]) -> Self {
+        let further = tokens.iter().filter_map(|token| self.tokenizer.token_to_id(token));
+        let ids: BTreeSet<u32> = self.end_of_sequence.iter().copied().chain(further).collect();
+        self.end_of_sequence = ids.into_iter().collect();
+        self
     }
 
     /// Renders a conversation and turns it into ids. The template writes the beginning-of-sequence token where the

@@ -59,9 +59,11 @@ impl Gguf {
         start..start + tensor.bytes()
     }
 
-    /// Whether MLX can load all tensors as they are; the others are converted first.
+    /// Whether MLX can load the file as it is: it knows these types only, and opens a file for writing although it
+    /// only reads. Other files are unpacked tensor by tensor.
     pub fn is_native(&self) -> bool {
         self.tensors.values().all(|tensor| tensor.kind.is_native())
+            && File::options().append(true).open(&self.path).is_ok()
     }
 
     /// Reads the value of `key` with `read`, one of [`GgufValue`]'s `as_…`; none where the key isn't there.
@@ -75,22 +77,6 @@ impl Gguf {
     /// Like [`Gguf::find`], but the key must be there.
     pub fn require<'a, T>(&'a self, key: &str, read: fn(&'a GgufValue) -> Option<T>) -> Result<T, HubError> {
         self.find(key, read)?.ok_or_else(|| self.unsupported(format!("its metadata lacks {key}")))
-    }
-
-    /// Refuses a file that can't be loaded: one that holds tensors of other types, naming one and its type, and one that
-    /// MLX would load but can't be written, since MLX opens it for writing although it only reads.
-    pub fn check_loadable(&self) -> Result<(), HubError> {
-        self.check_tensor_types()?;
-        if !self.is_native() {
-            return Ok(());
-        }
-        match File::options().append(true).open(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                Err(self
-                    .unsupported("MLX reads only GGUF files that may be written: change the file's permissions".into()))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Refuses tensors of types that neither MLX loads nor this program converts.
