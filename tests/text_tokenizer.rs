@@ -99,8 +99,8 @@ fn end_of_sequence_ids_of_all_files_come_together() {
     write(&folder, "tokenizer_config.json", r#"{"eos_token": {"content": "<|im_end|>"}}"#);
     let model = TextModel::from_folder(folder.path()).unwrap();
     assert_eq!(*model.end_of_sequence(), [0, 2, 7, 8]);
-    let further = ["<repo_name>".to_owned(), "<no such token>".to_owned()];
-    assert_eq!(*model.with_stop_tokens(&further).end_of_sequence(), [0, 2, 3, 7, 8]);
+    let further = ["</think>".to_owned(), "<no such token>".to_owned()];
+    assert_eq!(*model.with_stop_tokens(&further).end_of_sequence(), [0, 2, 7, 8, 319]);
 }
 
 #[test]

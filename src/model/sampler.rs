@@ -140,7 +140,8 @@ impl Settings {
         let block_ends = probabilities.sum_axis(-1, None)?.cumsum(-1, None, None)?;
         let target = block_ends.try_index((.., -1..))?.multiply(&self.uniform)?;
         let block = block_ends.lt(&target)?.sum_axes(&[-1], true)?;
-        let before = block_ends.take_along_axis(maximum(block.subtract(Array::from_int(1))?, Array::from_int(0))?, -1)?;
+        let before =
+            block_ends.take_along_axis(maximum(block.subtract(Array::from_int(1))?, Array::from_int(0))?, -1)?;
         let before = select(block.gt(Array::from_int(0))?, before, Array::from_f32(0.0))?;
         let inside = probabilities.take_along_axis(block.expand_dims(-1)?, 1)?.reshape(&[rows, BLOCK])?;
         let inside_ends = inside.cumsum(-1, None, None)?;
