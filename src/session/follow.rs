@@ -63,7 +63,7 @@ impl Submitted {
         let Self { job, record, stream, text, mut stop } = self;
         let mut session = Following { id: job.id, record, text, news: News::default() };
         let end = match stream {
-            Ok(mut stream) => session.to_end(&mut stream, &reporter, &mut stop).await,
+            Ok(mut stream) => session.follow_until_end(&mut stream, &reporter, &mut stop).await,
             Err(end) => end,
         };
         let at = end.at;
@@ -90,7 +90,7 @@ struct News {
 }
 
 impl Following {
-    async fn to_end(&mut self, stream: &mut EventStream, reporter: &Reporter, stop: &mut StopFlag) -> End {
+    async fn follow_until_end(&mut self, stream: &mut EventStream, reporter: &Reporter, stop: &mut StopFlag) -> End {
         let mut stopped = false;
         loop {
             let event = tokio::select! {
