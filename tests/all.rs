@@ -9,6 +9,8 @@ mod bad_models;
 mod command_line;
 /// Downloads end whole and right, or say why not.
 mod downloads;
+/// The real program on a display of its own, with the starter model and a real mouse.
+mod e2e;
 /// The engine's promises, on a scripted backend.
 mod engine;
 /// GGUF headers are checked before MLX sees the file.

@@ -16,15 +16,16 @@ const PARALLEL_TAB: (i32, i32) = (968, 28);
 /// The accent colour, light and dark.
 const ACCENT: [&str; 2] = ["(63,91,217)", "(76,104,230)"];
 /// The sessions slider's rail, from 1 to 32.
-const SLIDER: (f32, f32, i32) = (24.0, 240.0, 66);
+const SLIDER: (f32, f32, i32) = (16.0, 239.0, 122);
 
 #[test]
 fn four_sessions_run_to_their_ends_and_a_second_run_is_stopped_half_way() {
     let mut screen = Screen::open();
     screen.wait("the window", |screen| screen.colours() > 50);
     screen.click(PARALLEL_TAB);
-    screen.set_sessions(4);
     screen.wait("the setting", |screen| {
+        screen.set_sessions(4);
+        sleep(Duration::from_secs(1));
         screen.kept_settings().is_some_and(|settings| settings["parallel"]["sessions"] == 4)
     });
     // The button waits for the model.
@@ -101,13 +102,13 @@ impl Screen {
 
     fn click(&self, (x, y): (i32, i32)) {
         let (x, y) = (x.to_string(), y.to_string());
-        self.xdotool(&["mousemove", &x, &y, "sleep", "0.1", "mousedown", "1", "sleep", "0.1", "mouseup", "1"]);
+        self.xdotool(&["mousemove", &x, &y, "sleep", "0.3", "mousedown", "1", "sleep", "0.5", "mouseup", "1"]);
     }
 
     fn set_sessions(&self, sessions: u32) {
         let (left, right, y) = SLIDER;
         // The knob's centre keeps half its width from the rail's ends.
-        let x = left + 10.0 + (right - left - 13.0) * (sessions - 1) as f32 / 31.0;
+        let x = left + 8.0 + (right - left - 16.0) * (sessions - 1) as f32 / 31.0;
         self.click((x.round() as i32, y));
     }
 
@@ -142,7 +143,8 @@ impl Screen {
     }
 
     fn close_window(&self) {
-        self.xdotool(&["key", "ctrl+q"]);
+        // Without a window manager nobody gives the window the keyboard.
+        self.xdotool(&["search", "--name", "^LLMEval$", "windowfocus", "sleep", "0.5", "key", "ctrl+q"]);
     }
 
     fn ends_cleanly(&mut self) -> bool {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Takes README's pictures of the window from real runs over the starter model, on a display of their own:
-#   tools/screenshots.sh          (needs a release build: cargo build --release)
+#   cargo build --release && tools/screenshots.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${PROGRAM:-$(pwd)/target/release/llmeval}
@@ -18,7 +18,7 @@ trap 'kill $server 2>/dev/null; rm -rf "$home"' EXIT
 until [ -s "$display_file" ]; do sleep 0.1; done
 export DISPLAY=:$(tr -d '\n' <"$display_file")
 
-click() { xdotool mousemove "$1" "$2" sleep 0.1 mousedown 1 sleep 0.1 mouseup 1; }
+click() { xdotool mousemove "$1" "$2" sleep 0.3 mousedown 1 sleep 0.5 mouseup 1; }
 shot() { import -window root "$1"; }
 
 for theme in light dark; do
@@ -28,16 +28,17 @@ for theme in light dark; do
 JSON
   XDG_DATA_HOME=$home/data XDG_CONFIG_HOME=$home/config XDG_RUNTIME_DIR=$home WINIT_X11_SCALE_FACTOR=1 "$program" &
   window=$!
-  sleep 8
+  sleep "${LOAD_SECONDS:-8}"
   click 1184 28
   if [ "$theme" = light ]; then
-    for frame in 1 2 3 4; do sleep 1; shot "$home/frame$frame.png"; done
+    for frame in 1 2 3 4; do sleep "${FRAME_SECONDS:-1}"; shot "$home/frame$frame.png"; done
     convert "$home"/frame[1-4].png -resize 640x -append "$out/run.png"
   else
-    sleep 4
+    sleep "${RUN_SECONDS:-4}"
   fi
   shot "$out/window-$theme.png"
-  xdotool key ctrl+q
+  # Without a window manager nobody gives the window the keyboard.
+  xdotool search --name '^LLMEval$' windowfocus sleep 0.5 key ctrl+q
   wait $window || true
 done
 echo "wrote $out/window-light.png, $out/window-dark.png, $out/run.png"

@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, Setting, rounded};
 use crate::support::scripted::{Gate, Script, Trouble};
+use llmeval::app::Ask;
 use llmeval::protocol::{FinishReason, RunReport, SessionId, SessionState};
 use std::time::Duration;
 
@@ -220,6 +221,8 @@ fn exports_go_where_the_dialog_says_and_json_opens_again() {
     assert_eq!(rounded(&exported), rounded(&shown));
     assert_eq!(std::fs::read_to_string(&files[2]).unwrap().lines().next().unwrap().split(',').count(), 12);
     assert!(std::fs::read_to_string(&files[0]).unwrap().contains("| 2 | token limit | 100 |"));
+    let names: Vec<_> = bench.asked().into_iter().map(|ask| matches!(ask, Ask::SaveRun { .. })).collect();
+    assert_eq!(names, [true, true, true]);
     bench.click("Edit prompts");
     assert!(bench.state().run.is_none());
     bench.click("Recent runs");
