@@ -88,7 +88,7 @@ async fn panels_and_totals_reconcile_with_the_report() {
         assert_eq!(tokens_shown, session.tokens);
         assert_eq!(session.tokens as usize, session.token_ids.len());
         assert!(matches!(own().next().unwrap().kind, UpdateKind::Submitted { .. }));
-        let UpdateKind::Ended(last) = &own().last().unwrap().kind else { panic!("the last update is not the end") };
+        let UpdateKind::Ended(last) = &own().next_back().unwrap().kind else { panic!("the last update is not the end") };
         assert_eq!(**last, *session);
     }
     assert_eq!(report.total_tokens, report.sessions.iter().map(|session| u64::from(session.tokens)).sum::<u64>());
