@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 ARGS ?=
 
-.PHONY: help setup starter-model run test lint check-macos app-cross app dmg
+.PHONY: help setup starter-model run test lint deny check-macos app-cross app dmg
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,9 +20,11 @@ run: setup starter-model ## build and start the program; ARGS="parallel --sessio
 test: setup starter-model ## run every test
 	cargo test --locked
 
-lint: setup ## formatting, clippy with warnings denied, licences and advisories
+lint: setup ## formatting, and clippy with warnings denied
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+deny: ## licences, sources and known vulnerabilities of all crates
 	tools/deny.sh
 
 check-macos: ## on Linux: type-check and lint every target for macOS
