@@ -17,8 +17,10 @@ starter-model: ## fetch the starter model into the data folder; nothing on a sec
 run: setup starter-model ## build and start the program; ARGS="parallel --sessions 8" passes arguments on
 	cargo run --release --locked -- $(ARGS)
 
+# The end-to-end test clicks in a real window: it gets the machine to itself.
 test: setup starter-model ## run every test
-	cargo test --locked
+	cargo test --locked -- --skip e2e::
+	cargo test --locked --test all -- e2e::
 
 lint: setup ## formatting, and clippy with warnings denied
 	cargo fmt --all --check

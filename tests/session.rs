@@ -88,7 +88,9 @@ async fn panels_and_totals_reconcile_with_the_report() {
         assert_eq!(tokens_shown, session.tokens);
         assert_eq!(session.tokens as usize, session.token_ids.len());
         assert!(matches!(own().next().unwrap().kind, UpdateKind::Submitted { .. }));
-        let UpdateKind::Ended(last) = &own().next_back().unwrap().kind else { panic!("the last update is not the end") };
+        let UpdateKind::Ended(last) = &own().next_back().unwrap().kind else {
+            panic!("the last update is not the end")
+        };
         assert_eq!(**last, *session);
     }
     assert_eq!(report.total_tokens, report.sessions.iter().map(|session| u64::from(session.tokens)).sum::<u64>());
@@ -172,9 +174,12 @@ async fn stopping_one_session_keeps_what_it_gave_and_leaves_the_others() {
 #[tokio::test]
 async fn stopping_all_also_ends_sessions_that_still_wait() {
     let gate = Gate::default();
-    let (model, _) = scripted_model(Script { gate: Some(gate.clone()), ..Script::default() }).await;
+    let script = Script { gate: Some(gate.clone()), step: Duration::from_millis(1), ..Script::default() };
+    let (model, _) = scripted_model(script).await;
     let (sender, mut receiver) = mpsc::channel(1000);
-    let run = ParallelRun::start(&model, config(50), sender, silent()).unwrap();
+    // No session can come to its own end before it is stopped.
+    let endless = ParallelConfig { max_tokens: 1_000_000, ..config(50) };
+    let run = ParallelRun::start(&model, endless, sender, silent()).unwrap();
     receiver.recv().await;
     run.stop_handle().stop_all();
     gate.open();
