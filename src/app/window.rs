@@ -18,6 +18,7 @@ use eframe::CreationContext;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// How long settings wait to be written, so that a slider's way is one file.
@@ -279,6 +280,10 @@ impl eframe::App for WindowApp {
         self.single = None;
         if let Some(run) = self.run.take() {
             run.close(CLOSING_PATIENCE);
+        }
+        // A process that ends while MLX computes crashes: the engine's thread goes first.
+        if let (Some(model), Ok(runtime)) = (self.model.take(), Handle::try_current()) {
+            runtime.block_on(model.engine().shutdown());
         }
         if self.state.settings != self.saved
             && let Err(error) = self.world.storage.write_settings(&self.state.settings)
