@@ -8,7 +8,8 @@ use llmeval::session::verify::VerifyReport;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
 
 const MODEL: &str = "tests/fixtures/models/llama-tied-f32";
 
@@ -304,36 +305,74 @@ fn ctrl_c_in_a_run_prints_what_came_so_far() {
     assert!(rest.contains("📈 Average performance"), "{rest}");
 }
 
-#[test]
-fn ctrl_c_in_a_run_gives_whole_json_too() {
-    let mut child = llmeval(&["parallel", "--model", MODEL, "--sessions", "1000", "--max-tokens", "400", "--json"])
-        .env("RUST_LOG", "llmeval=info")
-        .spawn()
-        .unwrap();
+/// Starts `llmeval parallel`, and returns once its log holds the words; the log goes on in the reader.
+fn started_until(words: &str, arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
+    let mut child = llmeval(&["parallel"]).args(arguments).env("RUST_LOG", "llmeval=trace").spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("run started") {
+    while !line.contains(words) {
         line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before the run");
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before: {words}");
     }
+    (child, log)
+}
+
+/// Ends `llmeval parallel --json` by Ctrl-C at the words in its log; what it then reports.
+fn interrupted_at(words: &str, arguments: &[&str]) -> RunReport {
+    let (mut child, log) = started_until(words, arguments);
     interrupt(&child);
+    // A full pipe would hold the program up.
+    let rest = std::thread::spawn(move || log.lines().count());
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let report: RunReport = serde_json::from_str(&text).unwrap();
+    rest.join().unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn ctrl_c_in_a_run_gives_whole_json_too() {
+    let report =
+        interrupted_at("run started", &["--model", MODEL, "--sessions", "1000", "--max-tokens", "400", "--json"]);
     assert_eq!(report.sessions.len(), 1000);
     assert_eq!(report.sessions[999].finish_reason, FinishReason::Cancelled);
 }
 
 #[test]
-fn ctrl_c_in_a_load_ends_it() {
-    let mut child = llmeval(&["parallel"]).env("RUST_LOG", "llmeval=info").spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("load started") {
-        line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before the load");
+fn ctrl_c_in_prefill_reports_the_session_as_stopped() {
+    let prompt = "word ".repeat(6000);
+    let report = interrupted_at("prefill started", &["--sessions", "1", "--prompt", &prompt, "--raw", "--json"]);
+    assert_eq!((report.sessions[0].finish_reason, report.sessions[0].tokens), (FinishReason::Cancelled, 0));
+    assert!(report.sessions[0].prompt_tokens > 6000);
+}
+
+#[test]
+fn ctrl_c_in_decode_keeps_the_tokens_that_came() {
+    let report =
+        interrupted_at("token 3", &["--sessions", "2", "--max-tokens", "4000", "--temperature", "0", "--json"]);
+    for session in &report.sessions {
+        assert_eq!(session.finish_reason, FinishReason::Cancelled);
     }
+    assert!(report.sessions[0].tokens >= 3 && !report.sessions[0].text.is_empty(), "{report:?}");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    let prompt = "word ".repeat(6000);
+    let (mut child, _log) = started_until("prefill started", &["--sessions", "1", "--prompt", &prompt, "--raw"]);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        interrupt(&child);
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(130), "not a crash of MLX, which still computes");
+}
+
+#[test]
+fn ctrl_c_in_a_load_ends_it() {
+    let (mut child, mut log) = started_until("load started", &[]);
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let mut words = String::new();

@@ -18,7 +18,8 @@ impl Interrupt {
             signals.recv().await;
             pressed.send_replace(true);
             signals.recv().await;
-            std::process::exit(INTERRUPTED.into());
+            // Exit handlers would take MLX down while its threads still compute.
+            signal_hook::low_level::exit(INTERRUPTED.into());
         });
         Ok(Self(receiver))
     }

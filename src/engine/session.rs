@@ -100,6 +100,7 @@ impl<R> Session<R> {
     pub fn open<B: Backend<Row = R>>(&mut self, backend: &mut B) -> Result<(), super::BackendError> {
         let row = backend.open(&self.request, self.execution)?;
         self.place = Place::Prefill(row);
+        tracing::debug!(session = %self.request.id, "prefill started");
         self.send(EngineEvent::PrefillStarted { at: Instant::now() });
         Ok(())
     }
@@ -120,6 +121,7 @@ impl<R> Session<R> {
         let done = if is_ready { total } else { backend.prefilled(row) as u32 };
         if is_ready && let Place::Prefill(row) = std::mem::replace(&mut self.place, Place::Waiting) {
             self.place = Place::Decode(row);
+            tracing::debug!(session = %self.request.id, "decode started");
         }
         self.send(EngineEvent::Prefilled { done, total });
         Ok(read)
@@ -134,6 +136,7 @@ impl<R> Session<R> {
             return self.end(FinishReason::EndOfSequence, None);
         }
         self.given += 1;
+        tracing::trace!(session = %self.request.id, "token {}", self.given);
         self.send(EngineEvent::Token { id: output.token, at, logits_hash: output.logits_hash });
         if self.given == self.allowance {
             self.end(self.limit_reason, None);
