@@ -5,7 +5,7 @@
 
 use crate::engine::{EngineSettings, LoadCancel};
 use crate::hub::ModelFiles;
-use crate::model::MlxBackend;
+use crate::model::{MlxBackend, Quantization};
 use crate::platform;
 use crate::protocol::SessionUpdate;
 use crate::protocol::{
@@ -39,24 +39,33 @@ pub async fn load_model(
     settings: EngineSettings,
     progress: impl Fn(LoadProgress) + Send + Sync,
 ) -> Result<LoadedModel, LoadError> {
-    load_model_at_width(source, settings, None, progress).await
+    load_model_with(source, settings, LoadOptions::default(), progress).await
 }
 
-/// [`load_model`] with a cohort width for exact execution chosen by the caller; one at which nothing would be exact is
-/// refused. None leaves the choice to the load.
-pub async fn load_model_at_width(
+/// What a load may be asked for besides its model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The cohort width of exact execution; one at which nothing would be exact is refused. None leaves the choice to
+    /// the load.
+    pub exact_width: Option<u32>,
+    /// Packs the matrices of a dense checkpoint; one that is quantised already is refused.
+    pub quantize: Option<Quantization>,
+}
+
+/// [`load_model`], with options.
+pub async fn load_model_with(
     source: ModelSource,
     settings: EngineSettings,
-    exact_width: Option<u32>,
+    options: LoadOptions,
     progress: impl Fn(LoadProgress) + Send + Sync,
 ) -> Result<LoadedModel, LoadError> {
     if let Some(problem) = platform::gpu_problem() {
         return Err(LoadError::Device(problem.to_string()));
     }
     let load = move |files: &ModelFiles, cancel: &LoadCancel| {
-        let mut backend =
-            MlxBackend::load_unless(files, &|| cancel.is_cancelled()).map_err(|error| error.to_string())?;
-        if let Some(width) = exact_width {
+        let mut backend = MlxBackend::load_unless(files, options.quantize, &|| cancel.is_cancelled())
+            .map_err(|error| error.to_string())?;
+        if let Some(width) = options.exact_width {
             backend.set_exact_width(width).map_err(|error| error.to_string())?;
         }
         let facts = backend.facts().clone();

@@ -7,6 +7,8 @@ mod architecture;
 mod bad_models;
 /// The real binary on a tiny model: options, JSON, exit codes, Ctrl-C.
 mod command_line;
+/// A dense checkpoint is quantised as mlx-lm's converter does.
+mod convert;
 /// Downloads end whole and right, or say why not.
 mod downloads;
 /// The real program on a display of its own, with the starter model and a real mouse.

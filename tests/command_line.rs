@@ -46,6 +46,30 @@ fn without_options_it_is_the_demo() {
 }
 
 #[test]
+fn what_is_not_chosen_follows_the_advice_of_the_models_makers() {
+    let qwen = ["--model", "mlx-community/Qwen3-1.7B-4bit"];
+    let advised = config(&qwen);
+    assert_eq!((advised.temperature, advised.top_p, advised.top_k, advised.min_p), (0.6, 0.95, 20, 0.0));
+    let chosen = config(&[&qwen[..], &["--temperature", "0", "--top-k", "0"]].concat());
+    assert_eq!((chosen.temperature, chosen.top_p, chosen.top_k), (0.0, 0.95, 0));
+    let unknown = config(&["--model", "owner/other"]);
+    assert_eq!((unknown.temperature, unknown.top_p, unknown.top_k), (0.7, 1.0, 0));
+}
+
+#[test]
+fn a_dense_checkpoint_runs_quantised_and_a_quantised_one_says_that_it_is() {
+    let run = |model: &str| {
+        let arguments = ["--sessions", "1", "--max-tokens", "4", "--quantize", "4", "--json"];
+        llmeval(&["parallel", "--model", model]).args(arguments).output().unwrap()
+    };
+    let output = run("tests/fixtures/models/llama-untied-bf16");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = run("tests/fixtures/models/llama-4bit-g64");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("quantised already"), "{}", stderr(&output));
+}
+
+#[test]
 fn every_option_reaches_the_run() {
     let given = config(&[
         "--model",

@@ -6,6 +6,7 @@ use llmeval::protocol::{LoadProgress, ModelSource};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -89,6 +90,12 @@ impl Setup {
     }
 }
 
+/// Bytes that are here of a file that is coming.
+fn here_of(progress: &LoadProgress, name: &str) -> Option<u64> {
+    let LoadProgress::Downloading { files, .. } = progress else { return None };
+    files.iter().find(|file| file.name == name).map(|file| file.done_bytes)
+}
+
 fn rest_from(start: usize) -> Option<String> {
     Some(format!("bytes={start}-{}", SHARD_BYTES - 1))
 }
@@ -130,20 +137,69 @@ async fn progress_tells_bytes_and_files_and_ends_complete() {
         .sum();
     let mut before = 0;
     for report in &reports {
-        let LoadProgress::Downloading { done_bytes, total_bytes, file_done_bytes, file_total_bytes, .. } = report
-        else {
+        let LoadProgress::Downloading { files, done_bytes, total_bytes, .. } = report else {
             panic!("nothing is loaded here: {report:?}")
         };
-        assert!(*done_bytes >= before && file_done_bytes <= file_total_bytes);
+        assert!(*done_bytes >= before && files.iter().all(|file| file.done_bytes <= file.total_bytes));
         assert_eq!(*total_bytes, Some(wanted));
         before = *done_bytes;
     }
-    let Some(LoadProgress::Downloading { file, done_bytes, done_files, total_files, .. }) = reports.last() else {
+    let Some(LoadProgress::Downloading { files, done_bytes, done_files, total_files, .. }) = reports.last() else {
         panic!("there was no progress")
     };
-    assert_eq!((file.as_str(), *done_bytes, *done_files, *total_files), (SHARD, wanted, 4, 4), "weights come last");
+    assert_eq!((files.len(), *done_bytes, *done_files, *total_files), (0, wanted, 4, 4));
+    let halfway = |report: &LoadProgress| here_of(report, SHARD).is_some_and(|bytes| (1..300_000).contains(&bytes));
+    assert!(reports.iter().any(halfway), "each file's bytes are told while it comes");
     let speeds = reports.iter().any(|report| report.seconds_left().is_some());
     assert!(speeds, "a download of some length tells its speed");
+}
+
+/// A repository with so many shards, as large models have.
+fn sharded(count: usize) -> BTreeMap<String, Vec<u8>> {
+    let mut files = repository();
+    files.remove(SHARD);
+    for number in 1..=count {
+        files.insert(format!("model-{number:05}-of-{count:05}.safetensors"), vec![number as u8; 50_000]);
+    }
+    files
+}
+
+#[tokio::test]
+async fn four_files_come_at_once_and_no_more() {
+    let setup = Setup::with(sharded(6));
+    for number in 1..=6 {
+        setup.server.fail(&format!("model-{number:05}-of-00006.safetensors"), [Fault::Slow(1_000)]);
+    }
+    let most = AtomicUsize::new(0);
+    let count = |progress| {
+        if let LoadProgress::Downloading { files, .. } = progress {
+            most.fetch_max(files.len(), Ordering::Relaxed);
+        }
+    };
+    setup.hub().pull(ID, count).await.unwrap();
+    assert_eq!(most.into_inner(), 4);
+}
+
+#[tokio::test]
+async fn one_file_that_fails_ends_all_and_what_came_of_the_others_is_kept() {
+    let setup = Setup::with(sharded(3));
+    setup.server.fail("model-00001-of-00003.safetensors", [Fault::Status(404)]);
+    for number in [2, 3] {
+        setup.server.fail(&format!("model-{number:05}-of-00003.safetensors"), [Fault::Slow(500)]);
+    }
+    setup.error().await;
+    assert_eq!(setup.hub().cached(ID).unwrap(), None);
+    setup.pull().await.unwrap();
+}
+
+#[tokio::test]
+async fn files_of_the_same_content_come_once() {
+    let mut files = repository();
+    files.insert("tokenizer_config.json".into(), files["tokenizer.json"].clone());
+    let setup = Setup::with(files);
+    let ModelFiles::Folder(folder) = setup.pull().await.unwrap() else { panic!("a repository is a folder") };
+    assert!(folder.tokenizer_config.is_some());
+    assert_eq!(setup.server.gets("tokenizer.json").len() + setup.server.gets("tokenizer_config.json").len(), 1);
 }
 
 #[tokio::test]
@@ -162,9 +218,7 @@ async fn a_stopped_download_keeps_its_bytes_and_goes_on() {
     let hub = setup.hub();
     let (reached, mut halfway) = tokio::sync::mpsc::unbounded_channel();
     let pull = hub.pull(ID, move |progress| {
-        if let LoadProgress::Downloading { file, file_done_bytes: 20_000.., .. } = progress
-            && file == SHARD
-        {
+        if here_of(&progress, SHARD).is_some_and(|bytes| bytes >= 20_000) {
             let _ = reached.send(());
         }
     });
@@ -370,7 +424,7 @@ async fn two_downloads_of_one_model_do_not_mix() {
     let first = async move {
         first
             .pull(ID, move |progress| {
-                if matches!(progress, LoadProgress::Downloading { file, .. } if file == SHARD) {
+                if here_of(&progress, SHARD).is_some() {
                     let _ = reached.send(());
                 }
             })

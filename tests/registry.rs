@@ -1,9 +1,12 @@
 //! The models that a person can choose: the registry, what is here of them, what fits, and what a model's files say.
 
 use crate::local_hub::{Fault, ID, LISTING, LocalHub};
-use llmeval::hub::{Hub, HubSettings, Machine, ModelFiles, extra_stop_tokens, inspect, registry};
+use llmeval::hub::{Hub, HubSettings, Machine, ModelFiles, extra_stop_tokens, inspect, registry, sampling_defaults};
 use llmeval::model::supported_architectures;
-use llmeval::protocol::{DeviceKind, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry, Sampling};
+use llmeval::protocol::{
+    DeviceKind, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry, Sampling, SamplingDefaults,
+};
+use llmeval::state::Settings;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,11 +46,11 @@ fn every_entry_is_sound() {
         assert!(supported_architectures().any(|supported| supported == entry.architecture), "{id}");
         let sampling = entry.sampling;
         Sampling::new(
-            sampling.temperature,
-            sampling.top_p,
-            sampling.top_k,
-            sampling.min_p,
-            sampling.repetition_penalty,
+            sampling.temperature.unwrap_or(0.7),
+            sampling.top_p.unwrap_or(1.0),
+            sampling.top_k.unwrap_or(0),
+            sampling.min_p.unwrap_or(0.0),
+            sampling.repetition_penalty.unwrap_or(1.0),
             0,
         )
         .unwrap_or_else(|error| panic!("{id}: {error}"));
@@ -77,6 +80,34 @@ fn stop_tokens_that_a_models_files_lack_come_from_the_registry() {
     let phi = ModelSource::Hub("mlx-community/Phi-3.5-mini-instruct-4bit".into());
     assert_eq!(extra_stop_tokens(&phi), ["<|end|>"]);
     assert!(extra_stop_tokens(&ModelSource::Hub(ID.into())).is_empty());
+}
+
+#[test]
+fn what_a_models_makers_advise_is_told_in_words() {
+    let advised = |id: &str| sampling_defaults(&ModelSource::Hub(id.into())).words();
+    assert_eq!(
+        advised("mlx-community/Qwen3-0.6B-4bit").as_deref(),
+        Some("temperature 0.6, top-p 0.95, top-k 20, min-p 0")
+    );
+    assert_eq!(advised("mlx-community/Mistral-Nemo-Instruct-2407-4bit").as_deref(), Some("temperature 0.3"));
+    assert_eq!(advised("mlx-community/gemma-2-2b-it-4bit"), None, "its makers advise nothing");
+    assert_eq!(advised(ID), None);
+}
+
+#[test]
+fn settings_follow_a_models_advice_but_for_what_a_person_chose() {
+    let qwen = sampling_defaults(&ModelSource::Hub("mlx-community/Qwen3-0.6B-4bit".into()));
+    let mut settings = Settings::default();
+    settings.parallel.min_p = 0.1;
+    let changes = settings.take_advice(qwen).unwrap();
+    assert_eq!(changes, "temperature 0.6, top-p 0.95, top-k 20");
+    assert_eq!((settings.parallel.temperature, settings.parallel.top_p, settings.parallel.top_k), (0.6, 0.95, 20));
+    assert_eq!(settings.parallel.min_p, 0.1);
+    assert_eq!(settings.take_advice(qwen), None, "the same model again changes nothing");
+
+    settings.parallel.temperature = 1.5;
+    assert_eq!(settings.take_advice(SamplingDefaults::default()), None, "nothing is advised");
+    assert_eq!((settings.parallel.temperature, settings.parallel.top_p, settings.parallel.top_k), (1.5, 1.0, 0));
 }
 
 #[test]

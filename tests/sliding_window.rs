@@ -35,8 +35,18 @@ fn prompt(start: u32) -> Vec<u32> {
 
 #[test]
 fn a_token_before_all_windows_of_phi3_has_no_say() {
-    let windowed = with_window("phi3-4bit-g64", json!(WINDOW));
-    let open = with_window("phi3-4bit-g64", Value::Null);
+    no_token_before_all_windows_has_a_say("phi3-4bit-g64");
+}
+
+#[test]
+fn a_token_before_all_windows_of_mistral_has_no_say() {
+    no_token_before_all_windows_has_a_say("mistral-f32");
+}
+
+/// Of a model whose layers all have a window.
+fn no_token_before_all_windows_has_a_say(name: &str) {
+    let windowed = with_window(name, json!(WINDOW));
+    let open = with_window(name, Value::Null);
     let (one, other) = (prompt(10), prompt(20));
     // Each layer lets the last of the four differing tokens reach WINDOW − 1 positions further.
     let reach = 3 + LAYERS * (WINDOW - 1);

@@ -114,6 +114,22 @@ fn an_answer_that_the_template_begins_inside_a_thought_starts_with_it() {
 }
 
 #[test]
+fn deepseek_answers_begin_inside_the_thought_that_its_template_opens() {
+    let model = model(&family("deepseek-r1"), &[]);
+    let answer = "Hm.\n</think>\n\nYes.";
+    let thinks = Chat { thinking: Some(true), ..chat(false) };
+    assert_eq!(split(|| model.segmenter(&thinks), answer), [thinking("Hm."), text("Yes.")]);
+    let answers = Chat { thinking: Some(false), ..chat(false) };
+    assert_eq!(split(|| model.segmenter(&answers), "Yes."), [text("Yes.")]);
+}
+
+#[test]
+fn smollm3_thinks_in_tags() {
+    let answer = "<think>\nHm.\n</think>\nYes.";
+    assert_eq!(split_as(&family("smollm3"), &[], answer), [thinking("Hm."), text("Yes.")]);
+}
+
+#[test]
 fn a_thought_that_never_ends_is_a_thought() {
     assert_eq!(split_as(&family("qwen3"), &[], "<think>\nand on "), [thinking("and on ")]);
 }

@@ -152,7 +152,7 @@ fn real_templates_render_as_in_transformers() {
         }
         families += 1;
     }
-    assert_eq!(families, 10);
+    assert_eq!(families, 12);
 }
 
 #[test]
@@ -167,6 +167,9 @@ fn switches_of_real_templates_are_recognised() {
     }
     for family in ["qwen2.5", "llama-3.2", "mistral-nemo", "granite-4.0"] {
         assert_eq!(switches(family), (false, true), "{family}");
+    }
+    for family in ["smollm3", "deepseek-r1"] {
+        assert_eq!(switches(family), (true, false), "{family}");
     }
     for family in ["phi-3.5", "gemma-2", "smollm2"] {
         assert_eq!(switches(family), (false, false), "{family}");

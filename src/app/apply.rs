@@ -2,13 +2,16 @@
 
 use super::dialogs::Ask;
 use super::files::{self, Dropped};
-use super::loads::Load;
+use super::loads::{Load, discard_download};
 use super::parallel::{Ended, LiveRun};
 use super::single::LiveSingle;
 use super::window::WindowApp;
 use super::work::Work;
+use crate::hub;
 use crate::protocol::{ModelSource, ParallelConfig, RunReport, SessionId};
-use crate::state::{Action, FileAction, ModelAction, ModelState, RunAction, RunPhase, Sheet, Show, SingleAction, Tone};
+use crate::state::{
+    Action, FileAction, ModelAction, ModelState, RunAction, RunPhase, Sheet, Show, SingleAction, Tone, short_name,
+};
 use egui::{Context, ViewportCommand};
 use std::path::{Path, PathBuf};
 
@@ -49,8 +52,17 @@ impl WindowApp {
                     self.load_model(source);
                 }
             }
+            ModelAction::Pause => {
+                if let Some(load) = self.load.take() {
+                    self.state.model = ModelState::Paused { source: load.source.clone(), progress: load.progress() };
+                }
+            }
             ModelAction::Cancel => {
-                self.load = None;
+                match (self.load.take(), self.state.model.source()) {
+                    (Some(load), _) => load.discard(),
+                    (None, Some(source)) => discard_download(source),
+                    (None, None) => {}
+                }
                 self.state.model = ModelState::Absent;
             }
         }
@@ -66,6 +78,11 @@ impl WindowApp {
     pub(super) fn load_model(&mut self, source: ModelSource) {
         self.model = None;
         self.state.settings.model = source.clone();
+        if let Some(changes) = self.state.settings.take_advice(hub::sampling_defaults(&source)) {
+            let name = short_name(&source);
+            let text = format!("Sampling now follows the advice of the makers of {name}: {changes}.");
+            self.state.notify(Tone::Info, text);
+        }
         let load = Load::start(&self.world.loader, source, self.wake.clone());
         self.state.model = ModelState::Loading { source: load.source.clone(), progress: load.progress() };
         self.load = Some(load);

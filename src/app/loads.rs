@@ -1,6 +1,7 @@
 //! A model on its way: the load's future, and how far it has come.
 
 use super::work::{Wake, Work};
+use crate::hub::Hub;
 use crate::protocol::{LoadProgress, ModelSource};
 use crate::session::LoadedModel;
 use std::future::Future;
@@ -39,6 +40,15 @@ impl Load {
         Self { source, progress, work }
     }
 
+    /// Gives up on it, and then throws away what a download left.
+    pub fn discard(self) {
+        let (source, stopped) = (self.source, self.work.stop());
+        tokio::spawn(async move {
+            stopped.await;
+            discard_download(&source);
+        });
+    }
+
     /// How far it has come.
     pub fn progress(&self) -> LoadProgress {
         self.progress.borrow().clone()
@@ -47,5 +57,17 @@ impl Load {
     /// The model, or why it did not come, once.
     pub fn take(&mut self) -> Option<Result<LoadedModel, String>> {
         self.work.take()
+    }
+}
+
+/// Throws away what a download of `source` left behind.
+pub fn discard_download(source: &ModelSource) {
+    if let ModelSource::Hub(id) = source.clone() {
+        tokio::task::spawn_blocking(move || {
+            let discarded = Hub::from_environment().and_then(|hub| hub.discard_partial(&id));
+            if let Err(error) = discarded {
+                tracing::warn!("what came of {id} stays: {error}");
+            }
+        });
     }
 }

@@ -3,6 +3,7 @@
 use poll_promise::Promise;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::AbortHandle;
 
 /// Called once work is done, so that the window looks.
@@ -36,6 +37,17 @@ impl<T: Send + 'static> Work<T> {
             wake,
             async move { task.await.unwrap_or_else(|error| Err(format!("it failed unexpectedly: {error}"))) },
         )
+    }
+
+    /// Stops it; the future ends once it has let go of everything.
+    pub fn stop(self) -> impl Future<Output = ()> + Send {
+        let task = self.task.clone();
+        drop(self);
+        async move {
+            while !task.is_finished() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
     }
 
     /// The outcome, once, as soon as it is there.

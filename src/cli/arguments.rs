@@ -3,6 +3,9 @@
 use super::models::ModelsArguments;
 use super::prompts::{PromptsError, read_prompts};
 use crate::engine::EngineSettings;
+use crate::evaluation::LoadOptions;
+use crate::hub::sampling_defaults;
+use crate::model::Quantization;
 use crate::protocol::{Execution, ModelSource, ParallelConfig};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -44,6 +47,9 @@ Examples:
       One prompt, sixteen answers
   llmeval parallel --model mlx-community/Qwen3-1.7B-4bit --json > run.json
       Another model, the results for a program to read
+
+Sampling:
+  Where an option is not given, the model's makers are heeded (`llmeval models info` shows what they advise)
 
 Exit codes:
   0 all sessions finished, 1 some session failed, 2 nothing could start, 130 stopped by Ctrl-C (what came
@@ -139,21 +145,22 @@ pub struct RunSettings {
     /// The most tokens of each answer
     #[arg(long, value_name = "T", default_value_t = 100, allow_negative_numbers = true)]
     pub max_tokens: u32,
-    /// How freely to choose tokens; 0 always takes the likeliest
-    #[arg(long, value_name = "X", default_value_t = 0.7, allow_negative_numbers = true)]
-    pub temperature: f32,
-    /// Choose among the likeliest tokens whose probabilities reach this sum
-    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
-    pub top_p: f32,
-    /// Choose among the K likeliest tokens; 0 for all
-    #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true)]
-    pub top_k: u32,
+    /// How freely to choose tokens; 0 always takes the likeliest [default: the model's, else 0.7]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub temperature: Option<f32>,
+    /// Choose among the likeliest tokens whose probabilities reach this sum [default: the model's, else 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub top_p: Option<f32>,
+    /// Choose among the K likeliest tokens; 0 for all [default: the model's, else 0]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub top_k: Option<u32>,
     /// Choose among tokens at least this likely, as a share of the likeliest one's probability
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
-    pub min_p: f32,
-    /// Above 1 makes tokens that came before less likely
-    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
-    pub repetition_penalty: f32,
+    /// [default: the model's, else 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub min_p: Option<f32>,
+    /// Above 1 makes tokens that came before less likely [default: the model's, else 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub repetition_penalty: Option<f32>,
     /// Session i's random numbers begin at S + i × 1000
     #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
@@ -169,6 +176,9 @@ pub struct RunSettings {
     /// How many rows each step of exact execution has; chosen at load where not given
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub exact_width: Option<u32>,
+    /// Pack a dense checkpoint's matrices to so many bits while it loads, as `models convert` would
+    #[arg(long, value_enum, value_name = "BITS")]
+    pub quantize: Option<QuantizeArgument>,
     /// Give the prompts to the model as they are, without its chat template
     #[arg(long)]
     pub raw: bool,
@@ -203,18 +213,23 @@ impl RunSettings {
         if let Some(file) = &self.prompts_file {
             prompts.extend(read_prompts(file)?);
         }
+        let model = ModelSource::parse(&self.model);
+        let (usual, advised) = (ParallelConfig::default(), sampling_defaults(&model));
         Ok(ParallelConfig {
             sessions,
-            model: ModelSource::parse(&self.model),
+            model,
             prompts,
             system: self.system.clone(),
             max_tokens: self.max_tokens,
-            temperature: self.temperature,
+            temperature: self.temperature.or(advised.temperature).unwrap_or(usual.temperature),
             temperatures: None,
-            top_p: self.top_p,
-            top_k: self.top_k,
-            min_p: self.min_p,
-            repetition_penalty: self.repetition_penalty,
+            top_p: self.top_p.or(advised.top_p).unwrap_or(usual.top_p),
+            top_k: self.top_k.or(advised.top_k).unwrap_or(usual.top_k),
+            min_p: self.min_p.or(advised.min_p).unwrap_or(usual.min_p),
+            repetition_penalty: self
+                .repetition_penalty
+                .or(advised.repetition_penalty)
+                .unwrap_or(usual.repetition_penalty),
             seed: self.seed,
             stop: self.stop.clone(),
             execution,
@@ -224,9 +239,35 @@ impl RunSettings {
         })
     }
 
+    /// What the load is asked for besides the model.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions { exact_width: self.exact_width, quantize: self.quantize.map(Quantization::from) }
+    }
+
     /// How the engine shares the device among sessions.
     pub fn engine(&self) -> EngineSettings {
         EngineSettings { max_stall: Duration::from_millis(self.max_stall_ms), ..EngineSettings::default() }
+    }
+}
+
+/// Bits to pack matrices to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum QuantizeArgument {
+    /// 4 bits, groups of 64
+    #[value(name = "4")]
+    Four,
+    /// 8 bits, groups of 64
+    #[value(name = "8")]
+    Eight,
+}
+
+impl From<QuantizeArgument> for Quantization {
+    fn from(argument: QuantizeArgument) -> Self {
+        let bits = match argument {
+            QuantizeArgument::Four => 4,
+            QuantizeArgument::Eight => 8,
+        };
+        Self { bits, group_size: 64 }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::RunSettings;
 use super::interrupt::Interrupt;
 use super::progress::LoadBar;
-use crate::evaluation::load_model_at_width;
+use crate::evaluation::load_model_with;
 use crate::protocol::ModelSource;
 use crate::session::LoadedModel;
 use anyhow::Context;
@@ -19,7 +19,7 @@ pub(super) async fn load(
     tracing::info!(model = %source, "load started");
     let bar = LoadBar::new(source.display_name(), quiet);
     let show = |progress| bar.show(&progress);
-    let load = load_model_at_width(source.clone(), settings.engine(), settings.exact_width, show);
+    let load = load_model_with(source.clone(), settings.engine(), settings.load_options(), show);
     let loaded = tokio::select! {
         loaded = load => Some(loaded),
         () = interrupt.pressed() => None,

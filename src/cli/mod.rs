@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod convert;
 mod devices;
 mod interrupt;
 mod load;
@@ -14,8 +15,8 @@ mod verify;
 mod window;
 
 pub use arguments::{
-    Arguments, BenchArguments, Command, ExecutionArgument, OutputArguments, ParallelArguments, RunSettings,
-    VerifyArguments,
+    Arguments, BenchArguments, Command, ExecutionArgument, OutputArguments, ParallelArguments, QuantizeArgument,
+    RunSettings, VerifyArguments,
 };
 pub use models::ModelsArguments;
 pub use prompts::{PromptsError, read_prompts};

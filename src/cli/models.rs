@@ -1,11 +1,12 @@
 //! `llmeval models`: which models there are, what one is, bringing it here, removing it.
 
 use super::INTERRUPTED;
+use super::convert::{self, ConvertArguments};
 use super::interrupt::Interrupt;
 use super::progress::LoadBar;
-use crate::hub::{Hub, HubError, HubSettings, Machine, ModelFiles, Token, inspect, resolve};
+use crate::hub::{Hub, HubError, HubSettings, Machine, ModelFiles, Token, inspect, resolve, sampling_defaults};
 use crate::model::{ComputeDevice, supported_architectures};
-use crate::protocol::{ListedModel, MEMORY_TOKENS, ModelCard, ModelSource, OnDisk};
+use crate::protocol::{ListedModel, MEMORY_TOKENS, ModelCard, ModelSource, OnDisk, SamplingDefaults};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -55,6 +56,8 @@ enum ModelsCommand {
         #[arg(long)]
         partial: bool,
     },
+    /// Quantises a dense checkpoint into a new folder in the layout of mlx-community's models
+    Convert(ConvertArguments),
     /// Keeps an access token for private and gated models in the system's keychain
     Token {
         /// Remove it from there
@@ -71,6 +74,7 @@ pub async fn run(arguments: ModelsArguments) -> anyhow::Result<u8> {
         ModelsCommand::Info { model, sessions, tokens } => info(&model, sessions.into(), tokens, json).await,
         ModelsCommand::Pull { model, quiet } => pull(&model, quiet || json, json).await,
         ModelsCommand::Rm { model, partial } => remove(&model, partial, json),
+        ModelsCommand::Convert(arguments) => convert::run(arguments, json).await,
         ModelsCommand::Token { forget } => token(forget).await,
     }
 }
@@ -78,8 +82,7 @@ pub async fn run(arguments: ModelsArguments) -> anyhow::Result<u8> {
 fn list(query: &str, json: bool) -> anyhow::Result<u8> {
     let machine = Machine::detect(ComputeDevice::detect().kind);
     let models = Hub::from_environment()?.models(machine);
-    let rows: Vec<ListRow> =
-        models.into_iter().filter(|model| model.matches(query)).map(|model| ListRow::new(model, machine)).collect();
+    let rows: Vec<ListRow> = models.into_iter().filter(|model| model.matches(query)).map(ListRow::new).collect();
     if json {
         return print_json(&rows);
     }
@@ -114,6 +117,9 @@ struct ListRow {
     download_bytes: Option<u64>,
     /// With 1 and with 8 sessions.
     memory_bytes: Option<[u64; 2]>,
+    /// What its makers advise.
+    sampling: Option<SamplingDefaults>,
+    extra_stop_tokens: Option<Vec<String>>,
     can_think: Option<bool>,
     supported: Option<bool>,
     fits: Option<bool>,
@@ -121,15 +127,16 @@ struct ListRow {
 }
 
 impl ListRow {
-    fn new(model: ListedModel, machine: Machine) -> Self {
+    fn new(model: ListedModel) -> Self {
         let entry = model.entry.as_ref();
-        let memory = |sessions| entry.map(|entry| entry.footprint().bytes(sessions, MEMORY_TOKENS, machine.device));
         Self {
             model: model.source.to_string(),
             family: entry.map(|entry| entry.family.clone()),
             parameters: entry.map(|entry| entry.parameters),
             download_bytes: entry.map(|entry| entry.download_bytes),
-            memory_bytes: memory(1).zip(memory(8)).map(|(one, eight)| [one, eight]),
+            memory_bytes: model.memory_bytes,
+            sampling: entry.map(|entry| entry.sampling),
+            extra_stop_tokens: entry.map(|entry| entry.extra_stop_tokens.clone()),
             can_think: entry.map(|entry| entry.can_think),
             supported: entry.map(|entry| is_supported(&entry.architecture)),
             fits: model.fits,
@@ -162,6 +169,7 @@ async fn info(model: &str, sessions: u64, tokens: u64, json: bool) -> anyhow::Re
     let machine = Machine::detect(ComputeDevice::detect().kind);
     let info = Info {
         model: source.to_string(),
+        sampling: sampling_defaults(&source),
         memory_bytes: card.footprint.bytes(sessions, tokens, machine.device),
         machine_memory_bytes: machine.memory_bytes,
         problem: problem(&card, machine, sessions, tokens),
@@ -208,6 +216,8 @@ struct Info {
     model: String,
     #[serde(flatten)]
     card: ModelCard,
+    /// What its makers advise.
+    sampling: SamplingDefaults,
     sessions: u64,
     tokens: u64,
     memory_bytes: u64,
@@ -238,6 +248,7 @@ impl Info {
             ("Weights", format!("{}, {}", bytes(footprint.weight_bytes), self.card.quantization)),
             ("Context", format!("{} tokens", footprint.context_length)),
             ("Chat template", template.to_owned()),
+            ("Sampling", self.sampling.words().unwrap_or_else(|| "nothing is advised".to_owned())),
             (
                 "Memory",
                 format!("{memory} with {sessions} sessions of {tokens} tokens on the {}", machine.device.name()),
@@ -342,13 +353,13 @@ fn is_supported(architecture: &str) -> bool {
     supported_architectures().any(|supported| supported == architecture)
 }
 
-fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(value)?)?;
     Ok(0)
 }
 
 /// In units of 1000, as the hub counts.
-fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_000_000 => format!("{:.0} KB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
@@ -356,7 +367,7 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     match number {
         0..1_000_000 => format!("{:.0}K", number as f64 / 1e3),
         1_000_000..999_500_000 => format!("{:.0}M", number as f64 / 1e6),

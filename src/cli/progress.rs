@@ -4,8 +4,8 @@ use crate::protocol::LoadProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
-const DOWNLOAD: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-const DOWNLOAD_OF_UNKNOWN_SIZE: &str = "{spinner} {msg} {bytes}, {bytes_per_sec}";
+const DOWNLOAD: &str = "[{bar:24}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left: {wide_msg}";
+const DOWNLOAD_OF_UNKNOWN_SIZE: &str = "{spinner} {bytes}, {bytes_per_sec}: {wide_msg}";
 const LOAD: &str = "{spinner} {msg}";
 
 /// A line on stderr that shows how far a load has come; nothing where stderr is no terminal.
@@ -25,13 +25,17 @@ impl LoadBar {
     /// Shows how far it has come.
     pub fn show(&self, progress: &LoadProgress) {
         match progress {
-            LoadProgress::Downloading { file, done_bytes, total_bytes, done_files, total_files, .. } => {
+            LoadProgress::Downloading { files, done_bytes, total_bytes, done_files, total_files, .. } => {
                 self.style(if total_bytes.is_some() { DOWNLOAD } else { DOWNLOAD_OF_UNKNOWN_SIZE });
                 if let Some(total) = total_bytes {
                     self.bar.set_length(*total);
                 }
                 self.bar.set_position(*done_bytes);
-                self.bar.set_message(format!("{file} (file {} of {total_files})", (done_files + 1).min(*total_files)));
+                let mut words = format!("{done_files} of {total_files} files");
+                for file in files {
+                    words.push_str(&format!(", {} {}%", file.name, file.percent()));
+                }
+                self.bar.set_message(words);
             }
             LoadProgress::Loading => {
                 self.style(LOAD);
@@ -54,8 +58,8 @@ impl LoadBar {
     }
 }
 
-/// A bar on stderr over the runs of a longer command; nothing where stderr is no terminal.
-#[derive(Debug)]
+/// A bar on stderr over the steps of a longer command; nothing where stderr is no terminal.
+#[derive(Clone, Debug)]
 pub(super) struct RunBar(ProgressBar);
 
 impl RunBar {
@@ -65,7 +69,7 @@ impl RunBar {
         Self(ProgressBar::with_draw_target(None, target))
     }
 
-    /// Shows that `done` of `total` runs are done.
+    /// Shows that `done` of `total` steps are done.
     pub fn show(&self, done: u32, total: u32) {
         self.0.set_length(total.into());
         self.0.set_position(done.into());

@@ -41,6 +41,7 @@ impl Hub {
             on_disk: self.on_disk(&ModelSource::Hub(id.clone())),
             source: ModelSource::Hub(id),
             entry: None,
+            memory_bytes: None,
             fits: None,
         });
         // A repository that nothing was kept of, as after `discard_partial`, is no choice.
@@ -49,10 +50,12 @@ impl Hub {
 
     fn listed(&self, entry: RegistryEntry, machine: Machine) -> ListedModel {
         let source = entry.source();
+        let memory = [1, 8].map(|sessions| entry.footprint().bytes(sessions, MEMORY_TOKENS, machine.device));
         ListedModel {
             name: entry.name.clone(),
             on_disk: self.on_disk(&source),
-            fits: Some(machine.fits(entry.footprint().bytes(1, MEMORY_TOKENS, machine.device))),
+            fits: Some(machine.fits(memory[0])),
+            memory_bytes: Some(memory),
             source,
             entry: Some(entry),
         }

@@ -1,4 +1,4 @@
-//! Brings one repository's files into the cache: resumes, retries, checks hashes, reports progress.
+//! Brings one repository's files into the cache, several at once: resumes, retries, checks hashes, reports progress.
 //!
 //! There is no pause and no cancel: dropping the future stops at once, and the next download goes on where this stopped.
 
@@ -9,12 +9,15 @@ use super::refusal::Failure;
 use super::repository::{Listing, RemoteFile};
 use super::{Hub, HubError};
 use crate::protocol::LoadProgress;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use hf_hub::{HFRepository, RepoTypeModel};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Files that come at the same time.
+const AT_ONCE: usize = 4;
 /// Tries without a single byte of progress before a download gives up.
 const MAX_TRIES: u32 = 5;
 /// The longest pause that the hub may ask for; beyond it the person decides.
@@ -32,18 +35,20 @@ impl Hub {
         let cache = self.repository_cache(id);
         let listing = self.listing(id).await?;
         self.check_disk(&cache, &listing.files)?;
-        let total = listing.files.iter().map(|file| file.bytes).sum();
-        let mut download = Download {
+        // Files of the same content share a blob, which comes once.
+        let mut blobs = BTreeSet::new();
+        let files: Vec<&RemoteFile> = listing.files.iter().filter(|file| blobs.insert(file.hash.etag())).collect();
+        let total = files.iter().map(|file| file.bytes).sum();
+        let download = Download {
             hub: self,
             id,
             repository: self.repository(id),
             commit: &listing.commit,
             cache: &cache,
-            meter: Meter::new(report, total, listing.files.len()),
+            meter: Meter::new(report, total, files.len()),
         };
-        for file in &listing.files {
-            download.bring(file).await?;
-        }
+        let coming: Vec<_> = files.into_iter().map(|file| download.bring(file)).collect();
+        stream::iter(coming).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         self.complete(&cache, &listing)?;
         Ok(cache.snapshot_of(&listing.commit))
     }
@@ -98,12 +103,12 @@ struct Download<'a> {
 
 impl Download<'_> {
     /// Brings one file, where its blob isn't here yet.
-    async fn bring(&mut self, file: &RemoteFile) -> Result<(), HubError> {
+    async fn bring(&self, file: &RemoteFile) -> Result<(), HubError> {
         let etag = file.hash.etag();
         let blob = self.cache.blob(etag);
         if blob.metadata().is_ok_and(|metadata| metadata.len() == file.bytes) {
             self.meter.begin(&file.name, file.bytes, file.bytes);
-            self.meter.finish();
+            self.meter.finish(&file.name);
             return Ok(());
         }
         let _lock: File = self.cache.lock(etag)?;
@@ -113,7 +118,7 @@ impl Download<'_> {
         if !partial.is_right() {
             tracing::warn!("{} of {} has the wrong hash; it is downloaded once more", file.name, self.id);
             partial.restart()?;
-            self.meter.restart();
+            self.meter.restart(&file.name);
             self.bring_missing(file, &mut partial).await?;
         }
         if !partial.is_right() {
@@ -121,11 +126,11 @@ impl Download<'_> {
             return Err(HubError::WrongHash { id: self.id.to_owned(), file: file.name.clone() });
         }
         partial.finish(&blob)?;
-        self.meter.finish();
+        self.meter.finish(&file.name);
         Ok(())
     }
 
-    async fn bring_missing(&mut self, file: &RemoteFile, partial: &mut PartialFile) -> Result<(), HubError> {
+    async fn bring_missing(&self, file: &RemoteFile, partial: &mut PartialFile) -> Result<(), HubError> {
         let mut tries = self.hub.tries();
         while partial.missing() > 0 {
             let before = partial.bytes();
@@ -140,7 +145,7 @@ impl Download<'_> {
     }
 
     /// One request for all that lacks; ends in a failure where the answer is cut short.
-    async fn stream(&mut self, file: &RemoteFile, partial: &mut PartialFile) -> Result<(), Failure> {
+    async fn stream(&self, file: &RemoteFile, partial: &mut PartialFile) -> Result<(), Failure> {
         let range = (partial.bytes() > 0).then_some(partial.bytes()..file.bytes);
         let request = self.repository.download_file_stream().filename(&file.name).revision(self.commit);
         let answer = request.maybe_range(range).send().await;
@@ -150,11 +155,11 @@ impl Download<'_> {
             if chunk.len() as u64 > partial.missing() {
                 // The server sent the file from its start although asked for the rest.
                 partial.restart()?;
-                self.meter.restart();
+                self.meter.restart(&file.name);
                 return Err(Failure::passing("the hub sent more bytes than the file has"));
             }
             partial.append(&chunk)?;
-            self.meter.receive(chunk.len() as u64);
+            self.meter.receive(&file.name, chunk.len() as u64);
         }
         if partial.missing() > 0 { Err(Failure::passing("the connection broke off")) } else { Ok(()) }
     }

@@ -27,7 +27,7 @@ pub use error::HubError;
 pub use files::{FolderFiles, ModelFiles};
 pub use inspect::inspect;
 pub use json::read_json;
-pub use registry::{extra_stop_tokens, registry};
+pub use registry::{extra_stop_tokens, registry, sampling_defaults};
 pub use settings::HubSettings;
 pub use starter::{STARTER_FILE, check_starter, starter_path};
 pub use token::Token;

@@ -1,7 +1,8 @@
 //! How a download comes on: bytes, files, speed.
 
-use crate::protocol::LoadProgress;
+use crate::protocol::{FileProgress, LoadProgress};
 use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Speed is that of this long.
@@ -9,83 +10,90 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// People and windows need no more reports than that.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Counts a download's bytes and reports them now and then.
+/// Counts the bytes of files that come at the same time, and reports them now and then.
 pub(super) struct Meter<'a> {
     report: &'a (dyn Fn(LoadProgress) + Send + Sync),
     total_bytes: u64,
     total_files: usize,
+    count: Mutex<Count>,
+}
+
+#[derive(Default)]
+struct Count {
     done_bytes: u64,
     done_files: usize,
     /// Bytes that came over the network, by time, within the window.
     received: VecDeque<(Instant, u64)>,
     reported: Option<Instant>,
-    file: String,
-    file_done: u64,
-    file_total: u64,
+    files: Vec<FileProgress>,
 }
 
 impl<'a> Meter<'a> {
     pub(super) fn new(report: &'a (dyn Fn(LoadProgress) + Send + Sync), total_bytes: u64, total_files: usize) -> Self {
-        Self {
-            report,
-            total_bytes,
-            total_files,
-            done_bytes: 0,
-            done_files: 0,
-            received: VecDeque::new(),
-            reported: None,
-            file: String::new(),
-            file_done: 0,
-            file_total: 0,
-        }
+        Self { report, total_bytes, total_files, count: Mutex::default() }
     }
 
     /// Begins a file of which `done` bytes are here.
-    pub(super) fn begin(&mut self, file: &str, done: u64, total: u64) {
-        (self.file, self.file_done, self.file_total) = (file.to_owned(), done, total);
-        self.done_bytes += done;
-        self.tell();
+    pub(super) fn begin(&self, file: &str, done: u64, total: u64) {
+        let mut count = self.count();
+        count.files.push(FileProgress { name: file.to_owned(), done_bytes: done, total_bytes: total });
+        count.done_bytes += done;
+        self.tell(&mut count);
     }
 
     /// More bytes of the file came.
-    pub(super) fn receive(&mut self, bytes: u64) {
-        self.file_done += bytes;
-        self.done_bytes += bytes;
+    pub(super) fn receive(&self, file: &str, bytes: u64) {
+        let mut count = self.count();
         let now = Instant::now();
-        self.received.push_back((now, bytes));
-        while self.received.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
-            self.received.pop_front();
+        if let Some(file) = count.file(file) {
+            file.done_bytes += bytes;
         }
-        if self.reported.is_none_or(|at| now.duration_since(at) >= INTERVAL) {
-            self.tell();
+        count.done_bytes += bytes;
+        count.received.push_back((now, bytes));
+        while count.received.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
+            count.received.pop_front();
+        }
+        if count.reported.is_none_or(|at| now.duration_since(at) >= INTERVAL) {
+            self.tell(&mut count);
         }
     }
 
     /// The file's bytes were worth nothing: it begins anew.
-    pub(super) fn restart(&mut self) {
-        self.done_bytes -= self.file_done;
-        self.file_done = 0;
-        self.tell();
+    pub(super) fn restart(&self, file: &str) {
+        let mut count = self.count();
+        let lost = count.file(file).map_or(0, |file| std::mem::take(&mut file.done_bytes));
+        count.done_bytes -= lost;
+        self.tell(&mut count);
     }
 
     /// The file is whole.
-    pub(super) fn finish(&mut self) {
-        self.done_files += 1;
-        self.tell();
+    pub(super) fn finish(&self, file: &str) {
+        let mut count = self.count();
+        count.files.retain(|running| running.name != file);
+        count.done_files += 1;
+        self.tell(&mut count);
     }
 
-    fn tell(&mut self) {
-        self.reported = Some(Instant::now());
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, count: &mut Count) {
+        count.reported = Some(Instant::now());
         (self.report)(LoadProgress::Downloading {
-            file: self.file.clone(),
-            file_done_bytes: self.file_done,
-            file_total_bytes: self.file_total,
-            done_bytes: self.done_bytes,
+            files: count.files.clone(),
+            done_bytes: count.done_bytes,
             total_bytes: Some(self.total_bytes),
-            done_files: self.done_files,
+            done_files: count.done_files,
             total_files: self.total_files,
-            bytes_per_second: self.bytes_per_second(),
+            bytes_per_second: count.bytes_per_second(),
         });
+    }
+}
+
+impl Count {
+    fn file(&mut self, name: &str) -> Option<&mut FileProgress> {
+        self.files.iter_mut().find(|file| file.name == name)
     }
 
     fn bytes_per_second(&self) -> Option<f64> {

@@ -1,6 +1,6 @@
 //! The models that this program offers by itself: `assets/models.json`. Adding a model is adding an entry there.
 
-use crate::protocol::{ModelSource, RegistryEntry};
+use crate::protocol::{ModelSource, RegistryEntry, SamplingDefaults};
 
 /// All entries, in the order in which they are offered.
 pub fn registry() -> Vec<RegistryEntry> {
@@ -8,10 +8,17 @@ pub fn registry() -> Vec<RegistryEntry> {
     serde_json::from_str(include_str!("../../assets/models.json")).unwrap_or_default()
 }
 
+/// The entry of `source`; none for models out of the registry.
+fn entry(source: &ModelSource) -> Option<RegistryEntry> {
+    registry().into_iter().find(|entry| entry.source() == *source)
+}
+
 /// Tokens that end an answer of `source` although its own files don't say so; none for models out of the registry.
 pub fn extra_stop_tokens(source: &ModelSource) -> Vec<String> {
-    registry()
-        .into_iter()
-        .find(|entry| entry.source() == *source)
-        .map_or_else(Vec::new, |entry| entry.extra_stop_tokens)
+    entry(source).map_or_else(Vec::new, |entry| entry.extra_stop_tokens)
+}
+
+/// How the makers of `source` advise to sample; nothing for models out of the registry.
+pub fn sampling_defaults(source: &ModelSource) -> SamplingDefaults {
+    entry(source).map_or_else(SamplingDefaults::default, |entry| entry.sampling)
 }

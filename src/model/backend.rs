@@ -7,6 +7,7 @@ use super::kv::{EachOwn, PaddedKvCache, Prefill, Slot};
 use super::load::load;
 use super::prefix::PrefixStore;
 use super::probe::check_width;
+use super::quantization::Quantization;
 use super::rope::Positions;
 use super::row::{NextToken, Row, RowKv};
 use super::sampler::sample;
@@ -51,13 +52,18 @@ struct Launched {
 impl MlxBackend {
     /// Loads a model onto MLX's default device and evaluates all of its weights.
     pub fn load(files: &ModelFiles) -> std::result::Result<Self, ModelError> {
-        Self::load_unless(files, &|| false)
+        Self::load_unless(files, None, &|| false)
     }
 
-    /// [`MlxBackend::load`], given up between two weights once `is_cancelled` says so.
-    pub fn load_unless(files: &ModelFiles, is_cancelled: &dyn Fn() -> bool) -> std::result::Result<Self, ModelError> {
+    /// [`MlxBackend::load`], a dense checkpoint packed where `quantize` is given, and given up between two weights once
+    /// `is_cancelled` says so.
+    pub fn load_unless(
+        files: &ModelFiles,
+        quantize: Option<Quantization>,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> std::result::Result<Self, ModelError> {
         let device = ComputeDevice::detect();
-        let loaded = load(files, &device, is_cancelled)?;
+        let loaded = load(files, &device, quantize, is_cancelled)?;
         let padded = PaddedKvCache::new(loaded.decoder.kv_shape);
         Ok(Self { decoder: loaded.decoder, facts: loaded.facts, padded, prefixes: PrefixStore::default() })
     }

@@ -1,10 +1,12 @@
 //! From files to a model whose weights are evaluated in full.
 
-use super::config::{Config, Fields};
+use super::config::{Config, Fields, unsupported};
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
 use super::probe::choose_width;
-use super::weights::Weights;
+use super::quantization::Quantization;
+use super::quantize::Quantizer;
+use super::weights::{Compute, Weights};
 use super::{ModelError, architecture, gguf};
 use crate::hub::{self, FolderFiles, ModelFiles, gguf::Gguf, safetensors::read_tensor_index};
 use crate::protocol::ModelFacts;
@@ -21,16 +23,20 @@ pub(super) struct Loaded {
     pub facts: ModelFacts,
 }
 
-/// Checks the files, takes their tensors, and evaluates all of them.
+/// Checks the files, takes their tensors, packed where `quantize` is given, and evaluates all of them.
 pub(super) fn load(
     files: &ModelFiles,
     device: &ComputeDevice,
+    quantize: Option<Quantization>,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let (config, mut weights) = match files {
-        ModelFiles::Folder(folder) => open_folder(folder, device)?,
-        ModelFiles::Gguf(path) => open_gguf(path, device)?,
+        ModelFiles::Folder(folder) => open_folder(folder, device.compute(), quantize)?,
+        ModelFiles::Gguf(_) if quantize.is_some() => {
+            return Err(unsupported("quantising", "a GGUF file", "a folder with a dense checkpoint"));
+        }
+        ModelFiles::Gguf(path) => open_gguf(path, device.compute())?,
     };
     let decoder = architecture::find(&config.model_type)?(&config, &mut weights)?;
     let parameters = weights.parameters();
@@ -57,16 +63,22 @@ pub(super) fn load(
     Ok(Loaded { decoder, facts })
 }
 
-fn open_folder(files: &FolderFiles, device: &ComputeDevice) -> Result<(Config, Weights), ModelError> {
+/// Reads config.json, checks the shards' headers and names their tensors; no weight is read yet.
+pub(super) fn open_folder(
+    files: &FolderFiles,
+    compute: Compute,
+    quantize: Option<Quantization>,
+) -> Result<(Config, Weights), ModelError> {
     let config = Config::new(Fields::new(&files.config, hub::read_json(&files.config)?))?;
     architecture::find(&config.model_type)?;
+    let quantizer = quantize.map(|usual| Quantizer::new(&config, usual)).transpose()?;
     // MLX's reader trusts the headers, so they are checked first.
     read_tensor_index(files)?;
     let mut tensors: HashMap<String, Array> = HashMap::new();
     for shard in &files.shards {
         tensors.extend(read_shard(shard)?);
     }
-    Ok((config, Weights::new(tensors, device.compute(), None)))
+    Ok((config, Weights::new(tensors, compute, None).quantized_by(quantizer)))
 }
 
 fn read_shard(shard: &Path) -> Result<HashMap<String, Array>, ModelError> {
@@ -76,7 +88,7 @@ fn read_shard(shard: &Path) -> Result<HashMap<String, Array>, ModelError> {
     })
 }
 
-fn open_gguf(path: &Path, device: &ComputeDevice) -> Result<(Config, Weights), ModelError> {
+fn open_gguf(path: &Path, compute: Compute) -> Result<(Config, Weights), ModelError> {
     let file = Gguf::open(path)?;
     let mut config = Config::new(gguf::config(&file)?)?;
     file.check_tensor_types()?;
@@ -84,5 +96,5 @@ fn open_gguf(path: &Path, device: &ComputeDevice) -> Result<(Config, Weights), M
     if let Some(scaling) = scaling {
         config.rope_scaling = scaling;
     }
-    Ok((config, Weights::new(tensors, device.compute(), Some(gguf::GROUP_SIZE))))
+    Ok((config, Weights::new(tensors, compute, Some(gguf::GROUP_SIZE))))
 }

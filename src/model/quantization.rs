@@ -17,6 +17,24 @@ pub struct Quantization {
     pub group_size: i32,
 }
 
+impl Quantization {
+    /// Refuses what MLX can't pack.
+    pub fn new(bits: i32, group_size: i32) -> Result<Self, ModelError> {
+        Self::checked("quantization", bits, group_size)
+    }
+
+    fn checked(field: &str, bits: i32, group_size: i32) -> Result<Self, ModelError> {
+        let check = |name: &str, value: i32, supported: &[i32]| match supported.contains(&value) {
+            true => Ok(value),
+            false => Err(unsupported(&format!("{field}.{name}"), &value.to_string(), &list(supported))),
+        };
+        Ok(Self {
+            bits: check("bits", bits, &SUPPORTED_BITS)?,
+            group_size: check("group_size", group_size, &SUPPORTED_GROUP_SIZES)?,
+        })
+    }
+}
+
 /// Which module is quantised how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuantizationPlan {
@@ -49,6 +67,11 @@ impl QuantizationPlan {
         Ok(Self { default: Some(default), overrides })
     }
 
+    /// Whether nothing is packed.
+    pub fn is_dense(&self) -> bool {
+        self.default.is_none()
+    }
+
     /// How the module `path` ("model.layers.0.mlp.up_proj") is packed, if the checkpoint holds it quantised.
     pub fn of(&self, path: &str) -> Option<Quantization> {
         self.overrides.get(path).copied().unwrap_or(self.default)
@@ -57,16 +80,8 @@ impl QuantizationPlan {
 
 fn read(field: &str, object: &serde_json::Map<String, Value>) -> Result<Quantization, ModelError> {
     let number = |key: &str, default: i64| object.get(key).map_or(Some(default), Value::as_i64).unwrap_or(-1);
-    let (bits, group_size) = (number("bits", 4), number("group_size", 64));
-    let bits = i32::try_from(bits)
-        .ok()
-        .filter(|bits| SUPPORTED_BITS.contains(bits))
-        .ok_or_else(|| unsupported(&format!("{field}.bits"), &bits.to_string(), &list(&SUPPORTED_BITS)))?;
-    let group_size =
-        i32::try_from(group_size).ok().filter(|size| SUPPORTED_GROUP_SIZES.contains(size)).ok_or_else(|| {
-            unsupported(&format!("{field}.group_size"), &group_size.to_string(), &list(&SUPPORTED_GROUP_SIZES))
-        })?;
-    Ok(Quantization { bits, group_size })
+    let fits = |number: i64| i32::try_from(number).unwrap_or(-1);
+    Quantization::checked(field, fits(number("bits", 4)), fits(number("group_size", 64)))
 }
 
 fn list(values: &[i32]) -> String {

@@ -9,6 +9,7 @@ use super::linear::{Linear, Projections, Weight};
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::quantization::Quantization;
+use super::quantize::{Packed, Quantizer};
 use super::rope::Rope;
 use mlx_rs::ops::stack;
 use mlx_rs::{Array, Dtype};
@@ -30,13 +31,32 @@ pub struct Weights {
     compute: Compute,
     /// Group size of packed tensors whose bits the file itself tells (GGUF), instead of config.json.
     self_described_group: Option<i32>,
+    /// Packs a dense checkpoint's matrices.
+    quantizer: Option<Quantizer>,
+    /// What was taken, under the names that a checkpoint gives it; for those who write one.
+    taken: Option<Vec<(String, Array)>>,
     parameters: u64,
 }
 
 impl Weights {
     /// `self_described_group`: see the field.
     pub fn new(tensors: HashMap<String, Array>, compute: Compute, self_described_group: Option<i32>) -> Self {
-        Self { tensors, compute, self_described_group, parameters: 0 }
+        Self { tensors, compute, self_described_group, quantizer: None, taken: None, parameters: 0 }
+    }
+
+    /// Packs the matrices before they are handed out.
+    pub fn quantized_by(self, quantizer: Option<Quantizer>) -> Self {
+        Self { quantizer, ..self }
+    }
+
+    /// Keeps what is handed out, for [`Weights::taken`].
+    pub fn recorded(self) -> Self {
+        Self { taken: Some(Vec::new()), ..self }
+    }
+
+    /// What was handed out so far, as a checkpoint stores it, in order.
+    pub fn taken(&mut self) -> Vec<(String, Array)> {
+        self.taken.take().unwrap_or_default()
     }
 
     /// Weights taken so far, counted as if they were not packed.
@@ -51,23 +71,44 @@ impl Weights {
 
     /// A tensor of exactly this shape.
     pub fn tensor(&mut self, name: &str, shape: &[i32]) -> Result<Array, ModelError> {
-        let array = self.raw(name)?;
-        if array.shape() != shape {
-            return Err(ModelError::WrongShape {
-                name: name.into(),
-                expected: shape.to_vec(),
-                found: array.shape().to_vec(),
-            });
-        }
-        if !matches!(array.dtype(), Dtype::Float32 | Dtype::Float16 | Dtype::Bfloat16) {
-            return Err(wrong_type(name, &array, "Float32, Float16 or Bfloat16"));
-        }
+        let array = self.dense(name, shape)?;
         self.parameters += array.size() as u64;
+        self.record(name, &array);
         match self.compute {
             Compute::DenseF32 => Ok(array.as_dtype(Dtype::Float32)?),
             // A GGUF mixes f32 norms with f16 scales; one dtype keeps the activations in it.
             Compute::AsStored if self.self_described_group.is_some() => Ok(array.as_dtype(Dtype::Float16)?),
             Compute::AsStored => Ok(array),
+        }
+    }
+
+    /// A tensor of exactly this shape, of numbers, as the checkpoint says that it is stored.
+    fn dense(&mut self, name: &str, shape: &[i32]) -> Result<Array, ModelError> {
+        let array = self.shaped(name, shape)?;
+        if !matches!(array.dtype(), Dtype::Float32 | Dtype::Float16 | Dtype::Bfloat16) {
+            return Err(wrong_type(name, &array, "Float32, Float16 or Bfloat16"));
+        }
+        match &self.quantizer {
+            Some(quantizer) => Ok(quantizer.cast(array)?),
+            None => Ok(array),
+        }
+    }
+
+    fn shaped(&mut self, name: &str, shape: &[i32]) -> Result<Array, ModelError> {
+        let array = self.raw(name)?;
+        match array.shape() == shape {
+            true => Ok(array),
+            false => Err(ModelError::WrongShape {
+                name: name.into(),
+                expected: shape.to_vec(),
+                found: array.shape().to_vec(),
+            }),
+        }
+    }
+
+    fn record(&mut self, name: &str, array: &Array) {
+        if let Some(taken) = &mut self.taken {
+            taken.push((name.to_owned(), array.clone()));
         }
     }
 
@@ -80,32 +121,30 @@ impl Weights {
     pub fn matrices(&mut self, config: &Config, path: &str, rows: &[i32], inputs: i32) -> Result<Weight, ModelError> {
         let shape = |columns: i32| [rows, &[columns]].concat();
         let (weight, scales, biases) = (format!("{path}.weight"), format!("{path}.scales"), format!("{path}.biases"));
-        if !self.has(&scales) {
-            return Ok(Weight::dense(&self.tensor(&weight, &shape(inputs))?)?);
-        }
-        let quantization = self.quantization_of(config, path, &weight, inputs)?;
-        let groups = inputs / quantization.group_size;
-        let mut part = |name: &str, columns: i32| {
-            let array = self.raw(name)?;
-            match array.shape() == shape(columns) {
-                true => Ok(array),
-                false => Err(ModelError::WrongShape {
-                    name: name.into(),
-                    expected: shape(columns),
-                    found: array.shape().to_vec(),
-                }),
+        let chosen = self.quantizer.as_ref().and_then(|quantizer| quantizer.choose(path, inputs));
+        let parts = match chosen {
+            _ if self.has(&scales) => {
+                let quantization = self.quantization_of(config, path, &weight, inputs)?;
+                let groups = inputs / quantization.group_size;
+                let packed = self.shaped(&weight, &shape(inputs * quantization.bits / 32))?;
+                if packed.dtype() != Dtype::Uint32 {
+                    return Err(wrong_type(&weight, &packed, "Uint32"));
+                }
+                let (scales, biases) = (self.shaped(&scales, &shape(groups))?, self.shaped(&biases, &shape(groups))?);
+                Packed { packed, scales, biases, quantization }
             }
+            Some(quantization) => Packed::new(&self.dense(&weight, &shape(inputs))?, quantization)?,
+            None => return Ok(Weight::dense(&self.tensor(&weight, &shape(inputs))?)?),
         };
-        let packed = part(&weight, inputs * quantization.bits / 32)?;
-        if packed.dtype() != Dtype::Uint32 {
-            return Err(wrong_type(&weight, &packed, "Uint32"));
-        }
-        let packed =
-            Weight::Quantized { packed, scales: part(&scales, groups)?, biases: part(&biases, groups)?, quantization };
         self.parameters += shape(inputs).iter().map(|axis| *axis as u64).product::<u64>();
+        for (name, array) in [(weight, &parts.packed), (scales, &parts.scales), (biases, &parts.biases)] {
+            self.record(&name, array);
+        }
+        let Packed { packed, scales, biases, quantization } = parts;
+        let weight = Weight::Quantized { packed, scales, biases, quantization };
         match self.compute {
-            Compute::DenseF32 => Ok(packed.dequantized(Dtype::Float32)?),
-            Compute::AsStored => Ok(packed),
+            Compute::DenseF32 => Ok(weight.dequantized(Dtype::Float32)?),
+            Compute::AsStored => Ok(weight),
         }
     }
 

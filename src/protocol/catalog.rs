@@ -34,7 +34,7 @@ pub struct RegistryEntry {
     pub head_dim: u64,
     /// The most tokens that prompt and answer may have together.
     pub context_length: u64,
-    /// How its makers advise to sample.
+    /// How its makers advise to sample; what a run uses where the person chose nothing else.
     pub sampling: SamplingDefaults,
     /// Tokens that end an answer although the model's own files don't say so.
     pub extra_stop_tokens: Vec<String>,
@@ -42,16 +42,38 @@ pub struct RegistryEntry {
     pub can_think: bool,
 }
 
-/// Sampling settings without a seed; see [`super::Sampling::new`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How a model's makers advise to sample; none where they say nothing. See [`super::Sampling::new`] for the ranges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct SamplingDefaults {
-    pub temperature: f32,
-    pub top_p: f32,
-    pub top_k: u32,
-    pub min_p: f32,
-    pub repetition_penalty: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repetition_penalty: Option<f32>,
+}
+
+impl SamplingDefaults {
+    /// "temperature 0.6, top-p 0.95, top-k 20"; none where nothing is advised.
+    pub fn words(&self) -> Option<String> {
+        let word = |name: &str, value: Option<String>| value.map(|value| format!("{name} {value}"));
+        let number = |value: Option<f32>| value.map(|value| value.to_string());
+        let words = [
+            word("temperature", number(self.temperature)),
+            word("top-p", number(self.top_p)),
+            word("top-k", self.top_k.map(|k| k.to_string())),
+            word("min-p", number(self.min_p)),
+            word("repetition penalty", number(self.repetition_penalty)),
+        ];
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
 }
 
 impl RegistryEntry {
@@ -126,6 +148,8 @@ pub struct ListedModel {
     pub entry: Option<RegistryEntry>,
     /// How much of it is here.
     pub on_disk: OnDisk,
+    /// Bytes that it takes with 1 and with 8 sessions of [`MEMORY_TOKENS`] tokens; none where that is not known.
+    pub memory_bytes: Option<[u64; 2]>,
     /// Whether one session of [`MEMORY_TOKENS`] tokens fits this machine's memory; none where that is not known.
     pub fits: Option<bool>,
 }

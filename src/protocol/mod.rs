@@ -22,7 +22,7 @@ pub use execution::Execution;
 pub use finish::FinishReason;
 pub use memory::MemoryFigures;
 pub use metrics::{mean, throughput, tokens_per_second};
-pub use model::{DeviceKind, LoadProgress, ModelFacts, ModelSource, ModelSummary};
+pub use model::{DeviceKind, FileProgress, LoadProgress, ModelFacts, ModelSource, ModelSummary};
 pub use request::{SessionId, SessionRequest};
 pub use result::{EvaluationResult, RunReport, Timeline};
 pub use sampling::{InvalidSampling, Sampling, Strategy, session_seed};

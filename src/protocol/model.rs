@@ -88,12 +88,8 @@ impl DeviceKind {
 pub enum LoadProgress {
     /// Files are coming from the hub.
     Downloading {
-        /// The file that is coming now.
-        file: String,
-        /// Bytes of it that are here so far.
-        file_done_bytes: u64,
-        /// Bytes of it in all.
-        file_total_bytes: u64,
+        /// The files that are coming now, in the order in which they began.
+        files: Vec<FileProgress>,
         /// Bytes here so far, all files together.
         done_bytes: u64,
         /// Bytes of all files together, where the hub said so.
@@ -107,6 +103,24 @@ pub enum LoadProgress {
     },
     /// Files are read and weights evaluated.
     Loading,
+}
+
+/// How far one file has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileProgress {
+    /// Its name in the repository.
+    pub name: String,
+    /// Bytes that are here so far.
+    pub done_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
+impl FileProgress {
+    /// The share that is here, from 0 to 100.
+    pub fn percent(&self) -> u64 {
+        self.done_bytes * 100 / self.total_bytes.max(1)
+    }
 }
 
 impl LoadProgress {

@@ -68,9 +68,11 @@ pub enum ModelAction {
     FolderDialog,
     /// Choose a .gguf through the system's dialog.
     FileDialog,
-    /// Try the failed one again.
+    /// Try the failed one again, or go on with the paused one.
     Retry,
-    /// Give up on the one that is coming.
+    /// Stop the download and keep what came of it.
+    Pause,
+    /// Give up on the one that is coming, and throw away what a download left.
     Cancel,
 }
 

@@ -16,6 +16,13 @@ pub enum ModelState {
         /// How far.
         progress: LoadProgress,
     },
+    /// Its download was paused; what came of it is kept.
+    Paused {
+        /// Where from.
+        source: ModelSource,
+        /// How far.
+        progress: LoadProgress,
+    },
     /// It is here.
     Loaded(ModelSummary),
     /// It did not come.
@@ -45,7 +52,7 @@ impl ModelState {
     pub fn source(&self) -> Option<&ModelSource> {
         match self {
             Self::Absent => None,
-            Self::Loading { source, .. } | Self::Failed { source, .. } => Some(source),
+            Self::Loading { source, .. } | Self::Paused { source, .. } | Self::Failed { source, .. } => Some(source),
             Self::Loaded(summary) => Some(&summary.source),
         }
     }
@@ -61,18 +68,24 @@ pub fn place(model: &ListedModel) -> String {
     }
 }
 
-/// One line about a listed model: "Qwen3 • 1.7B parameters • 4 bits • 40960 tokens of context".
-pub fn note(model: &ListedModel) -> String {
-    match &model.entry {
-        Some(entry) => format!(
-            "{} • {} parameters • {} bits • {} tokens of context",
-            entry.family,
-            parameters(entry.parameters),
-            entry.bits,
-            entry.context_length
-        ),
-        None => "In the cache of this machine".into(),
-    }
+/// What is known of a listed model, in lines: "mlx-community/Qwen3-1.7B-4bit • 1.7B parameters • 4 bits • 40960 tokens
+/// of context • can think" over "3.9 GB of memory with 1 session, 7.1 GB with 8 • temperature 0.6, top-p 0.95".
+pub fn note(model: &ListedModel) -> Vec<String> {
+    let Some(entry) = &model.entry else { return vec!["In the cache of this machine".into()] };
+    let thinking = if entry.can_think { " • can think" } else { "" };
+    let first = format!(
+        "{} • {} parameters • {} bits • {} tokens of context{thinking}",
+        entry.id,
+        parameters(entry.parameters),
+        entry.bits,
+        entry.context_length
+    );
+    let memory = model
+        .memory_bytes
+        .map(|[one, eight]| format!("{} of memory with 1 session, {} with 8", bytes(one), bytes(eight)));
+    let ends = (!entry.extra_stop_tokens.is_empty()).then(|| format!("stops at {}", entry.extra_stop_tokens.join(" ")));
+    let second: Vec<String> = [memory, entry.sampling.words(), ends].into_iter().flatten().collect();
+    vec![first, second.join(" • ")]
 }
 
 /// The short name of a source, for titles: a folder's or file's own name instead of its whole path.
@@ -86,16 +99,24 @@ pub fn short_name(source: &ModelSource) -> String {
 }
 
 /// The heading and the detail of a load's progress, and its share where one is known:
-/// "Downloading NAME (42%)" over "1.2 GB of 2.4 GB" or "File 2 of 7".
+/// "Downloading NAME (42%)" over "1.2 GB of 2.4 GB at 20.0 MB/s, about 60 s left" and a line for each file that is coming.
 pub fn progress_words(source: &ModelSource, progress: &LoadProgress) -> (String, String, Option<f32>) {
     let name = short_name(source);
     match progress {
-        LoadProgress::Downloading { done_bytes, total_bytes: Some(total), .. } if *total > 0 => {
+        LoadProgress::Downloading { files, done_bytes, total_bytes: Some(total), bytes_per_second, .. }
+            if *total > 0 =>
+        {
             let share = (*done_bytes as f64 / *total as f64).clamp(0.0, 1.0) as f32;
             let heading = format!("Downloading {name} ({:.0}%)", share * 100.0);
             let mut detail = format!("{} of {}", bytes(*done_bytes), bytes(*total));
+            if let Some(speed) = bytes_per_second {
+                detail.push_str(&format!(" at {}/s", bytes(*speed as u64)));
+            }
             if let Some(left) = progress.seconds_left() {
                 detail.push_str(&format!(", about {} left", duration(left)));
+            }
+            for file in files {
+                detail.push_str(&format!("\n{}: {}% of {}", file.name, file.percent(), bytes(file.total_bytes)));
             }
             (heading, detail, Some(share))
         }

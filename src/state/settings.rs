@@ -1,6 +1,6 @@
 //! Every setting that outlives the program, and how they are read back from a file.
 
-use crate::protocol::{Execution, ModelSource, ParallelConfig};
+use crate::protocol::{Execution, ModelSource, ParallelConfig, SamplingDefaults};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
@@ -112,6 +112,8 @@ pub struct Settings {
     pub single: SingleSettings,
     /// The next parallel run's settings. Its `model` and `temperatures` are filled in when a run starts.
     pub parallel: ParallelConfig,
+    /// How the chosen model's makers advise to sample; what differs from it was chosen by the person.
+    pub advised: SamplingDefaults,
     /// Whether the temperature is spread over the sessions, from 0 to its value.
     pub ladder: bool,
     /// Whether the timeline is shown under the panels.
@@ -131,6 +133,7 @@ impl Default for Settings {
             model: ModelSource::default(),
             single: SingleSettings::default(),
             parallel: ParallelConfig::default(),
+            advised: SamplingDefaults::default(),
             ladder: false,
             timeline: true,
             more_sampling: false,
@@ -190,6 +193,47 @@ impl Settings {
         parallel.repetition_penalty = parallel.repetition_penalty.clamp(0.1, 2.0);
         parallel.cache_limit_mb = parallel.cache_limit_mb.min(65_536);
         self
+    }
+
+    /// Samples as the makers of the model that was chosen advise, but for what the person set otherwise. Says what
+    /// changed where something was advised.
+    pub fn take_advice(&mut self, advice: SamplingDefaults) -> Option<String> {
+        let before = std::mem::replace(&mut self.advised, advice);
+        let (run, single) = (ParallelConfig::default(), SingleSettings::default());
+        let mut changed = Vec::new();
+        let mut follow = |name: &str, value: &mut f32, usual: f32, before: Option<f32>, now: Option<f32>| {
+            let (before, now) = (before.unwrap_or(usual), now.unwrap_or(usual));
+            if *value == before && before != now {
+                *value = now;
+                changed.push(format!("{name} {now}"));
+            }
+        };
+        let parallel = &mut self.parallel;
+        follow("temperature", &mut parallel.temperature, run.temperature, before.temperature, advice.temperature);
+        follow("top-p", &mut parallel.top_p, run.top_p, before.top_p, advice.top_p);
+        follow("min-p", &mut parallel.min_p, run.min_p, before.min_p, advice.min_p);
+        let penalty = &mut parallel.repetition_penalty;
+        follow(
+            "repetition penalty",
+            penalty,
+            run.repetition_penalty,
+            before.repetition_penalty,
+            advice.repetition_penalty,
+        );
+        let temperature = &mut self.single.temperature;
+        follow(
+            "the single prompt's temperature",
+            temperature,
+            single.temperature,
+            before.temperature,
+            advice.temperature,
+        );
+        let (top_k_before, top_k) = (before.top_k.unwrap_or(run.top_k), advice.top_k.unwrap_or(run.top_k));
+        if parallel.top_k == top_k_before && top_k_before != top_k {
+            parallel.top_k = top_k;
+            changed.push(format!("top-k {top_k}"));
+        }
+        (!changed.is_empty() && advice != SamplingDefaults::default()).then(|| changed.join(", "))
     }
 
     /// The settings of a run started now over `model`.

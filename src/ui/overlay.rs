@@ -3,7 +3,8 @@
 use super::scene::Scene;
 use super::theme::{self, Palette, STEP};
 use super::widgets;
-use crate::state::{ModelAction, ModelState, Sheet, progress_words, short_name};
+use crate::protocol::LoadProgress;
+use crate::state::{ModelAction, ModelState, Sheet, bytes, progress_words, short_name};
 use egui::{Label, RichText, Ui, vec2};
 
 /// Draws the overlay; returns whether it covers the middle.
@@ -21,9 +22,37 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) -> bool {
                     }
                 }
                 ui.label(theme::caption(ui, detail));
-                if ui.button("Cancel").clicked() {
-                    scene.model(ModelAction::Cancel);
+                ui.horizontal(|ui| {
+                    let is_download = matches!(progress, LoadProgress::Downloading { .. });
+                    if is_download && ui.button("Pause").on_hover_text("What came so far is kept").clicked() {
+                        scene.model(ModelAction::Pause);
+                    }
+                    if ui.button("Cancel").clicked() {
+                        scene.model(ModelAction::Cancel);
+                    }
+                });
+            });
+            true
+        }
+        ModelState::Paused { source, progress } => {
+            let here = match progress {
+                LoadProgress::Downloading { done_bytes, total_bytes: Some(total), .. } => {
+                    format!("{} of {} are here.", bytes(*done_bytes), bytes(*total))
                 }
+                _ => "What came so far is kept.".to_owned(),
+            };
+            centred(ui, |ui| {
+                ui.label(theme::title(format!("The download of {} is paused", short_name(source))));
+                ui.label(theme::caption(ui, here));
+                ui.horizontal(|ui| {
+                    if widgets::primary_button(ui, "Resume", true, vec2(104.0, 32.0)).clicked() {
+                        scene.model(ModelAction::Retry);
+                    }
+                    let cancel = ui.add(egui::Button::new("Cancel").min_size(vec2(0.0, 32.0)));
+                    if cancel.on_hover_text("Throws away what came").clicked() {
+                        scene.model(ModelAction::Cancel);
+                    }
+                });
             });
             true
         }

@@ -74,6 +74,7 @@ fn model(ui: &mut Ui, scene: &mut Scene<'_>) {
     let line = match &scene.state.model {
         ModelState::Absent => "No model".to_owned(),
         ModelState::Loading { source, .. } => format!("Loading {}", short_name(source)),
+        ModelState::Paused { source, .. } => format!("{} is paused", short_name(source)),
         ModelState::Failed { source, .. } => format!("{} did not load", short_name(source)),
         ModelState::Loaded(model) => format!("{} • {} parameters", model.name, parameters(model.parameters)),
     };

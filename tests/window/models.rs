@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, LoadScript, Setting};
 use crate::support::scripted::Script;
-use llmeval::protocol::{LoadProgress, ModelSource};
+use llmeval::protocol::{FileProgress, LoadProgress, ModelSource};
 use llmeval::state::{ModelState, Sheet};
 use std::time::Duration;
 
@@ -16,22 +16,45 @@ fn the_starter_model_loads_at_launch_and_its_line_is_shown() {
 #[test]
 fn a_download_shows_its_share_and_bytes_and_can_be_cancelled() {
     let progress = LoadProgress::Downloading {
-        file: "model.safetensors".into(),
+        files: vec![FileProgress {
+            name: "model.safetensors".into(),
+            done_bytes: 200_000_000,
+            total_bytes: 1_000_000_000,
+        }],
         done_bytes: 1_200_000_000,
         total_bytes: Some(2_400_000_000),
         done_files: 1,
         total_files: 7,
-        file_done_bytes: 200_000_000,
-        file_total_bytes: 1_000_000_000,
         bytes_per_second: Some(20_000_000.0),
     };
     let mut bench = Bench::open(Setting { loads: vec![LoadScript::Hangs(progress)], ..Setting::default() });
     bench.wait_until("the progress", |bench| bench.says("(50%)"));
-    assert!(bench.shows("1.2 GB of 2.4 GB, about 60 s left"));
+    let detail = "1.2 GB of 2.4 GB at 20.0 MB/s, about 60 s left\nmodel.safetensors: 20% of 1.0 GB";
+    assert!(bench.shows(detail));
     assert!(!bench.is_enabled("Run Parallel Demo"));
     bench.click("Cancel");
     assert_eq!(bench.state().model, ModelState::Absent);
     assert!(bench.shows("No model is loaded"));
+}
+
+#[test]
+fn a_download_is_paused_and_goes_on() {
+    let progress = LoadProgress::Downloading {
+        files: Vec::new(),
+        done_bytes: 1_200_000_000,
+        total_bytes: Some(2_400_000_000),
+        done_files: 1,
+        total_files: 2,
+        bytes_per_second: None,
+    };
+    let loads = vec![LoadScript::Hangs(progress), LoadScript::Loads(Script::default())];
+    let mut bench = Bench::open(Setting { loads, ..Setting::default() });
+    bench.wait_until("the progress", |bench| bench.says("(50%)"));
+    bench.click("Pause");
+    assert!(bench.says("is paused") && bench.shows("1.2 GB of 2.4 GB are here."));
+    bench.click("Resume");
+    bench.wait("the model", |state| state.model.loaded().is_some());
+    assert_eq!(bench.sources(), [ModelSource::Starter, ModelSource::Starter]);
 }
 
 #[test]
@@ -53,6 +76,31 @@ fn a_hub_id_is_typed_and_loaded() {
     let id = ModelSource::Hub("mlx-community/Qwen3-1.7B-4bit".into());
     assert_eq!(bench.sources().last(), Some(&id));
     assert_eq!(bench.state().settings.model, id);
+}
+
+#[test]
+fn the_list_is_filtered_while_one_types_and_tells_what_a_model_takes() {
+    let mut bench = Bench::open(Setting::default());
+    bench.open_models();
+    bench.wait("the list", |state| !state.models.is_empty());
+    assert!(bench.shows("Load Qwen3 1.7B") && bench.shows("Load Gemma 2 2B"));
+    bench.type_into("Hub id", "qwen3 1.7");
+    assert!(bench.shows("Load Qwen3 1.7B") && !bench.shows("Load Gemma 2 2B"));
+    assert!(bench.says("40960 tokens of context • can think"));
+    assert!(bench.says("with 1 session") && bench.says("temperature 0.6, top-p 0.95, top-k 20"));
+    assert!(!bench.is_enabled("Load"), "this is no hub id");
+}
+
+#[test]
+fn choosing_a_model_says_that_its_makers_sampling_is_taken() {
+    let mut bench = Bench::open(Setting::default());
+    assert!(!bench.says("Sampling now follows"), "nothing is advised for the starter model");
+    bench.open_models();
+    bench.type_into("Hub id", "mlx-community/Qwen3-1.7B-4bit");
+    bench.click("Load");
+    bench.wait("the model", |state| state.model.loaded().is_some());
+    assert!(bench.says("Qwen3-1.7B-4bit: temperature 0.6, top-p 0.95, top-k 20"));
+    assert_eq!(bench.state().settings.parallel.temperature, 0.6);
 }
 
 #[test]

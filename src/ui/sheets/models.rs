@@ -18,9 +18,15 @@ pub struct ModelsSheet {
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
     heading(ui, scene, "Model");
     let state = scene.state;
-    ScrollArea::vertical().max_height(ui.available_height() - 128.0).show(ui, |ui| {
+    find(ui, scene, input);
+    ui.add_space(STEP);
+    let found: Vec<_> = state.models.iter().filter(|entry| entry.matches(&input.hub_id)).collect();
+    if found.is_empty() && !state.models.is_empty() {
+        ui.label(theme::caption(ui, "None of these. A repository of the hub in the mlx-community layout loads too."));
+    }
+    ScrollArea::vertical().max_height(ui.available_height() - 64.0).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 4.0;
-        for entry in &state.models {
+        for entry in found {
             let is_loaded = state.model.loaded().is_some_and(|model| model.source == entry.source);
             let chosen = choice(ui, &format!("Load {}", entry.name), is_loaded, |ui| {
                 ui.horizontal(|ui| {
@@ -35,7 +41,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
                         ui.label(theme::caption(ui, place(entry)));
                     });
                 });
-                ui.add(Label::new(theme::caption(ui, note(entry))).truncate());
+                for line in note(entry) {
+                    ui.add(Label::new(theme::caption(ui, line)).truncate());
+                }
             });
             if chosen && !is_loaded {
                 load(scene, entry.source.clone());
@@ -43,18 +51,6 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
         }
     });
     ui.add_space(STEP);
-    ui.label(theme::caption(ui, "Any repository of the hub in the mlx-community layout"));
-    ui.horizontal(|ui| {
-        let field =
-            TextEdit::singleline(&mut input.hub_id).hint_text("owner/name").desired_width(ui.available_width() - 80.0);
-        let response = ui.add(field).accessible_name("Hub id");
-        let entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-        let source = ModelSource::parse(input.hub_id.trim());
-        let is_hub_id = matches!(source, ModelSource::Hub(_));
-        if (ui.add_enabled(is_hub_id, egui::Button::new("Load")).clicked() || entered) && is_hub_id {
-            load(scene, source);
-        }
-    });
     ui.horizontal(|ui| {
         let can_open = !state.dialog_is_open;
         if ui.add_enabled(can_open, egui::Button::new("Open a folder…")).clicked() {
@@ -64,6 +60,21 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
             scene.model(ModelAction::FileDialog);
         }
         ui.label(theme::caption(ui, "or drop one on the window"));
+    });
+}
+
+/// One field finds models of the list and takes the id of any other.
+fn find(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
+    ui.horizontal(|ui| {
+        let hint = "Find a model, or give the hub id of any other: owner/name";
+        let field = TextEdit::singleline(&mut input.hub_id).hint_text(hint).desired_width(ui.available_width() - 80.0);
+        let response = ui.add(field).accessible_name("Hub id");
+        let entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        let source = ModelSource::parse(input.hub_id.trim());
+        let is_hub_id = matches!(source, ModelSource::Hub(_));
+        if (ui.add_enabled(is_hub_id, egui::Button::new("Load")).clicked() || entered) && is_hub_id {
+            load(scene, source);
+        }
     });
 }
 
