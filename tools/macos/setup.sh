@@ -123,7 +123,7 @@ TOML
 }
 
 set_up_check() {
-  command -v bindgen >/dev/null || fail "bindgen is missing: run \`make build\` once, which installs it, or \`apt-get install bindgen libclang-dev\`"
+  command -v bindgen >/dev/null || fail "bindgen is missing: run \`make setup\` once, which installs it, or \`apt-get install bindgen libclang-dev\`"
   once sysroot "$(rustc -vV)" build_standard_library "$(rustc -vV | sed -n 's/^release: //p')"
   once bindings "$(mlx_sys_version) $(cat "$here"/headers/* "$here/setup.sh" | sha256sum)" make_bindings
   write_check_settings
