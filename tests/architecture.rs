@@ -24,7 +24,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("egui_plot", &["ui", "app"]),
     ("egui_extras", &["ui", "app"]),
     ("egui_commonmark", &["ui", "app"]),
-    ("rfd", &["app"]),
+    ("rfd", &["app", "platform"]),
     ("muda", &["app", "platform"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

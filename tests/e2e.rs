@@ -55,6 +55,9 @@ fn four_sessions_run_to_their_ends_and_a_second_run_is_stopped_half_way() {
     screen.close_window();
     screen.ends_cleanly();
     assert_eq!(screen.runs().len(), 3, "the run that was on is kept");
+    let log = fs::read_to_string(screen.folder.path().join("state/llmeval/llmeval.log")).unwrap();
+    assert!(log.contains("the window opens") && log.ends_with("the window was closed\n"), "{log}");
+    assert!(!log.contains("ERROR"), "{log}");
 }
 
 /// A display with the program's window on it.
@@ -78,6 +81,7 @@ impl Screen {
             .env_remove("WAYLAND_DISPLAY")
             .env("XDG_DATA_HOME", folder.path().join("data"))
             .env("XDG_CONFIG_HOME", folder.path().join("config"))
+            .env("XDG_STATE_HOME", folder.path().join("state"))
             .env("XDG_RUNTIME_DIR", folder.path())
             .env("WINIT_X11_SCALE_FACTOR", "1")
             .stdout(Stdio::null())

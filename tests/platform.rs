@@ -1,8 +1,10 @@
 //! What differs between systems around the window: one window at a time, the menu's table, the app's own files.
 
+use llmeval::cli::open_log;
 use llmeval::platform::{Entry, GpuProblem, InstanceError, MENUS, SingleInstance, Start, missing_kernels};
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -55,6 +57,20 @@ fn a_first_one_that_hangs_is_named_as_the_reason() {
     let error = SingleInstance::claim(folder.path(), &[]).unwrap_err();
     assert!(matches!(error, InstanceError::NoAnswer(_)));
     assert!(error.to_string().contains("already running"), "{error}");
+}
+
+#[test]
+fn a_log_goes_on_where_it_ended_until_it_is_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join("made/for/it");
+    open_log(&logs).unwrap().write_all(b"first\n").unwrap();
+    open_log(&logs).unwrap().write_all(b"second\n").unwrap();
+    assert_eq!(fs::read(logs.join("llmeval.log")).unwrap(), b"first\nsecond\n");
+
+    open_log(&logs).unwrap().write_all(&vec![b'x'; 5 << 20]).unwrap();
+    open_log(&logs).unwrap().write_all(b"anew\n").unwrap();
+    assert_eq!(fs::read(logs.join("llmeval.log")).unwrap(), b"anew\n");
+    assert!(fs::read(logs.join("llmeval.old.log")).unwrap().starts_with(b"first\n"));
 }
 
 #[test]

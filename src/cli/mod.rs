@@ -18,9 +18,11 @@ pub use arguments::{
     Arguments, BenchArguments, Command, ExecutionArgument, OutputArguments, ParallelArguments, QuantizeArgument,
     RunSettings, VerifyArguments,
 };
+pub use logging::open_log;
 pub use models::ModelsArguments;
 pub use prompts::{PromptsError, read_prompts};
 
+use crate::platform;
 use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,12 +37,20 @@ const INTERRUPTED: u8 = 130;
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start();
+    let opens_window = arguments.command.is_none();
+    if opens_window {
+        logging::start_with_file();
+    } else {
+        logging::start();
+    }
     match run(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // The error's words are all that is left to say, even where nobody reads them.
             let _ = writeln!(std::io::stderr(), "llmeval: {error:#}");
+            if opens_window {
+                platform::show_problem(&format!("{error:#}"));
+            }
             ExitCode::from(NOT_STARTED)
         }
     }

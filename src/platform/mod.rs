@@ -17,4 +17,6 @@ mod system;
 pub use gpu::{GpuProblem, missing_kernels};
 pub use instance::{InstanceError, SingleInstance, Start};
 pub use menu::{Entry, MENUS, MenuCommand, Shortcut, Standard};
-pub use system::{MenuBar, MenuError, gpu_problem, log_folder, receive_files, runtime_folder, show_in_file_manager};
+pub use system::{
+    MenuBar, MenuError, gpu_problem, log_folder, receive_files, runtime_folder, show_in_file_manager, show_problem,
+};

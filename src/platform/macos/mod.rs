@@ -10,8 +10,12 @@ use super::{GpuProblem, missing_kernels};
 use directories::BaseDirs;
 use objc2_metal::MTLCreateSystemDefaultDevice;
 use std::io;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The process that starts what a person opens in the Finder or the Dock.
+const LAUNCHD: u32 = 1;
 
 /// Why MLX can't compute on the GPU. Ask before MLX is first used: MLX ends the process where Metal is missing.
 pub fn gpu_problem() -> Option<GpuProblem> {
@@ -28,10 +32,21 @@ pub fn log_folder() -> Option<PathBuf> {
     Some(BaseDirs::new()?.home_dir().join("Library/Logs/LLMEval"))
 }
 
-/// Where lock and socket of the running program lie: the person's own temporary folder, whose path is short enough
-/// for a socket.
+/// Where lock and socket of the running program lie: not in the temporary folder, where macOS deletes what nobody
+/// touched for three days.
 pub fn runtime_folder() -> Option<PathBuf> {
-    Some(std::env::temp_dir().join("LLMEval"))
+    Some(BaseDirs::new()?.data_local_dir().join("LLMEval"))
+}
+
+/// Shows `words` in a dialog of the system's own if the program was started from the Finder or the Dock, where nobody
+/// reads what it writes; says whether it did. Call it on the main thread.
+pub fn show_problem(words: &str) -> bool {
+    if parent_id() != LAUNCHD {
+        return false;
+    }
+    let dialog = rfd::MessageDialog::new().set_level(rfd::MessageLevel::Error);
+    dialog.set_title("LLMEval can't start").set_description(words).show();
+    true
 }
 
 /// Shows `folder` in the Finder.
