@@ -74,6 +74,12 @@ class Layout(unittest.TestCase):
         self.assertTrue(os.access(contents() / "MacOS" / info["CFBundleExecutable"], os.X_OK))
         self.assertTrue((contents() / "Resources" / f"{info['CFBundleIconFile']}.icns").is_file())
 
+    def test_info_plist_is_read_alike_by_another_reader(self):
+        path = contents() / "Info.plist"
+        with tempfile.NamedTemporaryFile() as binary:
+            subprocess.run(["plistutil", "-i", path, "-f", "bin", "-o", binary.name], check=True)
+            self.assertEqual(plistlib.loads(binary.read()), plistlib.loads(path.read_bytes()))
+
     def test_models_and_runs_open_with_the_app(self):
         with (contents() / "Info.plist").open("rb") as file:
             info = plistlib.load(file)
@@ -96,6 +102,8 @@ class Layout(unittest.TestCase):
             offset += length
         pixels = {"ic11": 32, "ic12": 64, "ic07": 128, "ic13": 256, "ic08": 256, "ic14": 512, "ic09": 512, "ic10": 1024}
         self.assertEqual(sizes, {"ic04": "ARGB", "ic05": "ARGB"} | {kind: (size, size) for kind, size in pixels.items()})
+        listed = subprocess.run(["icns2png", "-l", contents() / "Resources/LLMEval.icns"], check=True, capture_output=True, text=True)
+        self.assertEqual(set(re.findall(r"^  '(\w{4})' ", listed.stdout, re.MULTILINE)), set(sizes))
 
     def test_only_code_lies_where_code_belongs(self):
         places = {path.parent.name for path in code()}
@@ -110,7 +118,7 @@ class Layout(unittest.TestCase):
 
     def test_notices_name_what_is_shipped(self):
         notices = (contents() / "Resources/ThirdPartyNotices.txt").read_text()
-        for name in ("MLX and mlx-c", "mlx-rs", "egui", "tokenizers", "Apache License", "Copyright © 2023"):
+        for name in ("MLX and mlx-c", "PocketFFT", "metal-cpp", "mlx-rs", "egui", "tokenizers", "Apache License", "Copyright © 2023"):
             self.assertIn(name, notices)
 
     def test_nothing_refers_to_the_machine_that_built_it(self):

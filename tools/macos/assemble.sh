@@ -15,6 +15,7 @@ sed "s/>VERSION</>$version</" bundle/Info.plist >"$contents/Info.plist"
 printf 'APPL????' >"$contents/PkgInfo"
 cp assets/icon.icns "$contents/Resources/LLMEval.icns"
 cp "$notices" "$contents/Resources/ThirdPartyNotices.txt"
+cp LICENSE-APACHE LICENSE-MIT "$contents/Resources/"
 cp "$metallib" "$contents/Resources/mlx.metallib"
 install -m 755 "$executable" "$contents/MacOS/llmeval"
 

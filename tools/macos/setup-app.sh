@@ -1,6 +1,7 @@
 # Sourced by setup.sh: what building the app needs beyond checking it.
+# shellcheck shell=bash disable=SC2154
 
-app_packages=(xorriso zip unzip p7zip-full)
+app_packages=(xorriso zip unzip p7zip-full libplist-utils icnsutils)
 
 install_packages() {
   local missing=() package as_root=()
@@ -19,7 +20,7 @@ fetch_wheel() {
   local folder=$1 requirements=$2
   shift 2
   say "Fetching $(sed -n 's/ .*//;/==/p' "$requirements")"
-  rm -rf "$macos/download" "$folder.part" "$folder"
+  rm -rf "${macos:?}/download" "$folder.part" "$folder"
   python3 -m pip download --quiet --no-deps --only-binary=:all: --require-hashes "$@" \
     --requirement "$requirements" --dest "$macos/download"
   python3 -m zipfile -e "$macos"/download/*.whl "$folder.part"
@@ -37,7 +38,7 @@ build_mlx_c() {
   local source build="$macos/mlx-c-build"
   source="$(mlx_sys_source)/src/mlx-c"
   say "Building mlx-c for macOS"
-  rm -rf "$build" "$macos/lib"
+  rm -rf "$build" "${macos:?}/lib"
   mkdir -p "$build" "$macos/lib"
   find "$source/mlx/c" -name '*.cpp' -printf '%f\n' | xargs -P "$(nproc)" -I{} \
     "$macos/bin/c++" -std=c++20 -O2 -include cmath -DMLX_HAVE_METAL -I"$source" -I"$macos/mlx/mlx/include" \
