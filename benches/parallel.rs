@@ -3,19 +3,16 @@
 //! Every figure is the median of several turns in which all runs take part, so that a busy machine slows them alike.
 
 use llmeval::engine::EngineSettings;
-use llmeval::protocol::{Execution, ModelSource, RunReport, SessionId, UpdateKind};
+use llmeval::protocol::{Execution, ModelSource, RunReport};
 use llmeval::session::{LoadedModel, ParallelRun};
 use llmeval::{ParallelConfig, load_model};
 use std::error::Error;
 use std::io::{Write, stdout};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 const TURNS: usize = 5;
 const MAX_TOKENS: u32 = 64;
-const LONG_PROMPT_TOKENS: usize = 4000;
-const RUNNING_STREAMS: u32 = 8;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -32,7 +29,6 @@ async fn main() -> Outcome<()> {
         summary.load_seconds
     )?;
     throughput(&model).await?;
-    stall(&model).await?;
     model.engine().shutdown().await;
     Ok(())
 }
@@ -67,55 +63,6 @@ async fn throughput(model: &LoadedModel) -> Outcome<()> {
         peak_bytes / 1_000_000
     )?;
     Ok(())
-}
-
-/// A long prompt joins running streams: how long did a stream pause, and when came the joiner's first token?
-async fn stall(model: &LoadedModel) -> Outcome<()> {
-    let ids = model.text().encode_raw("All work and no play makes a dull model. ")?;
-    let long = "All work and no play makes a dull model. ".repeat(LONG_PROMPT_TOKENS.div_ceil(ids.len()));
-    let (sender, mut updates) = mpsc::channel(4096);
-    let streams = ParallelConfig { sessions: RUNNING_STREAMS, max_tokens: 2000, ..ParallelConfig::default() };
-    let run = ParallelRun::start(model, streams, sender, Arc::new(|| {}))?;
-    let mut last_token = vec![None; RUNNING_STREAMS as usize];
-    while last_token.iter().any(Option::is_none) {
-        let Some(update) = updates.recv().await else { return Ok(()) };
-        note(&mut last_token, update.id, &update.kind);
-    }
-    let (joiner_sender, mut joiner_updates) = mpsc::channel(4096);
-    let joiner =
-        ParallelConfig { sessions: 1, prompts: vec![long], raw: true, max_tokens: 4, ..ParallelConfig::default() };
-    let joiner = ParallelRun::start(model, joiner, joiner_sender, Arc::new(|| {}))?;
-    let mut longest = Duration::ZERO;
-    loop {
-        tokio::select! {
-            Some(update) = updates.recv() => {
-                if let Some(pause) = note(&mut last_token, update.id, &update.kind) {
-                    longest = longest.max(pause);
-                }
-            }
-            update = joiner_updates.recv() => if update.is_none() { break },
-        }
-    }
-    let joined = joiner.finish().await;
-    drop(updates);
-    run.stop_handle().stop_all();
-    run.finish().await;
-    let session = &joined.sessions[0];
-    writeln!(
-        stdout(),
-        "a prompt of {} tokens joins {RUNNING_STREAMS} streams: longest pause of a stream {} ms, its first token after {:.1} s",
-        session.prompt_tokens,
-        longest.as_millis(),
-        session.time_to_first_token_ms.unwrap_or_default() / 1000.0,
-    )?;
-    Ok(())
-}
-
-/// Notes when a session's tokens came; gives the time since its last ones.
-fn note(last_token: &mut [Option<Instant>], id: SessionId, kind: &UpdateKind) -> Option<Duration> {
-    let UpdateKind::Tokens { .. } = kind else { return None };
-    let now = Instant::now();
-    last_token[id.0 as usize].replace(now).map(|last| now - last)
 }
 
 async fn run(model: &LoadedModel, execution: Execution, sessions: u32) -> Outcome<RunReport> {
