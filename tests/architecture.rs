@@ -25,6 +25,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("egui_extras", &["ui", "app"]),
     ("egui_commonmark", &["ui", "app"]),
     ("rfd", &["app", "platform"]),
+    ("png", &["app"]),
     ("muda", &["app", "platform"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

@@ -2,8 +2,7 @@
 
 use clap::Parser;
 use llmeval::cli::{Arguments, Command as Subcommand, read_prompts};
-use llmeval::protocol::{Execution, FinishReason, ModelSource, ParallelConfig, RunReport};
-use llmeval::session::scaling::ScalingRow;
+use llmeval::protocol::{Execution, FinishReason, ModelSource, ParallelConfig, RunReport, ScalingRow};
 use llmeval::session::verify::VerifyReport;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;

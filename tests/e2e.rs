@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Places in a window of 1280 × 800, as a person sees them.
 const RUN_BUTTON: (i32, i32) = (1184, 28);
-const PARALLEL_TAB: (i32, i32) = (968, 28);
+const PARALLEL_TAB: (i32, i32) = (896, 28);
 /// The accent colour, light and dark.
 const ACCENT: [&str; 2] = ["(63,91,217)", "(76,104,230)"];
 /// The sessions slider's rail, from 1 to 32.

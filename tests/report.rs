@@ -41,6 +41,7 @@ fn result(config: &ParallelConfig, id: u32, rate: f64, tokens: u32, duration_s: 
         finish_reason: FinishReason::EndOfSequence,
         error: None,
         timeline: Timeline { ended_s: duration_s, ..Timeline::default() },
+        replay: None,
     }
 }
 

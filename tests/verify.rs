@@ -1,9 +1,13 @@
 //! Verification finds nothing where sessions are isolated, and finds a leak where there is one.
 
 use crate::support::scripted::{Script, Trouble, scripted_model};
-use llmeval::protocol::{Execution, ParallelConfig, SessionId};
-use llmeval::session::verify::{Verdict, first_difference, schedule, verify};
+use llmeval::protocol::{Execution, FinishReason, ParallelConfig, Replay, RunReport, SessionId};
+use llmeval::session::verify::{Verdict, replay, replayable, schedule, verify};
+use llmeval::session::{LoadedModel, ParallelRun};
+use llmeval::text::{StopMatcher, TextStream};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 fn config(sessions: u32) -> ParallelConfig {
     ParallelConfig { sessions, max_tokens: 20, execution: Execution::Exact, ..ParallelConfig::default() }
@@ -49,16 +53,67 @@ async fn a_session_that_fails_is_not_called_equal() {
     assert!(!report.is_equal());
 }
 
+/// What a run over `model` gave.
+async fn report(model: &LoadedModel, config: ParallelConfig) -> RunReport {
+    let (updates, _) = mpsc::channel(1);
+    ParallelRun::start(model, config, updates, Arc::new(|| {})).unwrap().finish().await
+}
+
 #[tokio::test]
-async fn one_sessions_answer_is_compared_with_itself_alone() {
+async fn sessions_that_are_isolated_replay_exactly_also_where_they_ended_early() {
     let (model, _) = scripted_model(script()).await;
-    let config = config(2);
-    let report = verify(&model, &config, 0, |_, _| {}).await.unwrap();
-    assert!(report.comparisons.is_empty());
-    let difference = first_difference(&model, &config, SessionId(1), &[9, 9, 9], false).await.unwrap();
-    assert_eq!(difference, Some(0));
-    assert_eq!(first_difference(&model, &config, SessionId(1), &[], false).await.unwrap(), None);
-    assert_eq!(first_difference(&model, &config, SessionId(1), &[], true).await.unwrap(), Some(0));
+    let mut report = report(&model, config(3)).await;
+    report.sessions[1].token_ids.truncate(7);
+    report.sessions[1].tokens = 7;
+    report.sessions[1].finish_reason = FinishReason::Cancelled;
+    for session in replayable(&report) {
+        assert_eq!(replay(&model, &report.config, session).await, Replay::Exact);
+    }
+}
+
+#[tokio::test]
+async fn the_first_token_that_differs_is_found_with_its_place_in_the_text_and_what_came_alone() {
+    let (model, _) = scripted_model(script()).await;
+    let mut report = report(&model, config(2)).await;
+    let alone = report.sessions[1].token_ids[5];
+    report.sessions[1].token_ids[5] = if alone == 100 { 101 } else { 100 };
+    let session = &report.sessions[1];
+    let text = |tokens: &[u32]| {
+        let mut stream = TextStream::new(model.text().detokenizer(), StopMatcher::default());
+        let text: String = tokens.iter().map(|id| stream.push(*id).text).collect();
+        text + &stream.finish().text
+    };
+    let Replay::Differs { position, start, end, alone: came } = replay(&model, &report.config, session).await else {
+        panic!("no difference")
+    };
+    assert_eq!(position, 5);
+    let whole = text(&session.token_ids);
+    assert!(whole[..start].len() <= text(&session.token_ids[..5]).len());
+    assert!(start < end && whole.is_char_boundary(start) && whole.is_char_boundary(end));
+    assert!(came.is_some());
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_on_alone_differs_at_its_end() {
+    let (model, _) = scripted_model(script()).await;
+    let mut report = report(&model, config(2)).await;
+    report.sessions[0].token_ids.truncate(4);
+    report.sessions[0].tokens = 4;
+    let found = replay(&model, &report.config, &report.sessions[0]).await;
+    let Replay::Differs { position: 4, start, end, alone: Some(_) } = found else { panic!("{found:?}") };
+    assert_eq!(start, end, "no token of the text is another one");
+}
+
+#[tokio::test]
+async fn a_replay_that_fails_says_why_and_a_failed_session_has_none() {
+    let (model, _) = scripted_model(script()).await;
+    let whole = report(&model, config(2)).await;
+    let troubles = vec![(SessionId(1), Trouble::LaunchFails(3))];
+    let (model, _) = scripted_model(Script { troubles, ..script() }).await;
+    let found = replay(&model, &whole.config, &whole.sessions[1]).await;
+    assert!(matches!(&found, Replay::Failed { error } if error.contains("session 1 can't take a step")), "{found:?}");
+    let broken = report(&model, config(2)).await;
+    assert_eq!(replayable(&broken).map(|session| session.id).collect::<Vec<_>>(), [SessionId(0)]);
 }
 
 #[test]

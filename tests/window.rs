@@ -14,5 +14,13 @@ mod models;
 mod parallel;
 /// Settings and runs outlive the window.
 mod persistence;
+/// Both clocks of a race.
+mod race;
+/// The sweep over numbers of sessions: its charts, its table, its exports.
+mod scaling;
 /// The single prompt, as LLMEval has it.
 mod single;
+/// The stall budget on its way from the slider to the engine.
+mod stall;
+/// A finished run's sessions are replayed alone, and what differs is marked.
+mod verify;

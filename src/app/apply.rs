@@ -9,6 +9,7 @@ use super::window::WindowApp;
 use super::work::Work;
 use crate::hub;
 use crate::protocol::{ModelSource, ParallelConfig, RunReport, SessionId};
+use crate::session::LoadedModel;
 use crate::state::{
     Action, FileAction, ModelAction, ModelState, RunAction, RunPhase, Sheet, Show, SingleAction, Tone, short_name,
 };
@@ -31,6 +32,7 @@ impl WindowApp {
             Action::Model(action) => self.apply_model(action),
             Action::Run(action) => self.apply_run(action),
             Action::Single(action) => self.apply_single(action),
+            Action::Scaling(action) => self.apply_scaling(context, action),
             Action::File(action) => self.apply_file(action),
         }
     }
@@ -77,6 +79,7 @@ impl WindowApp {
     /// Begins to load `source`; what was loaded before is given up.
     pub(super) fn load_model(&mut self, source: ModelSource) {
         self.model = None;
+        self.told_stall_ms = None;
         self.state.settings.model = source.clone();
         if let Some(changes) = self.state.settings.take_advice(hub::sampling_defaults(&source)) {
             let name = short_name(&source);
@@ -117,9 +120,14 @@ impl WindowApp {
                 }
             }
             RunAction::Again(id) => self.run_again(id),
+            RunAction::Race => self.start_race(),
+            RunAction::Verify => self.start_verifying(),
+            RunAction::StopVerifying => self.stop_verifying(),
             RunAction::Clear => {
                 if !self.state.run_is_active() {
+                    self.stop_verifying();
                     self.state.run = None;
+                    self.state.race = None;
                     self.state.maximised = None;
                     self.run_file = None;
                 }
@@ -135,9 +143,14 @@ impl WindowApp {
         if let Some(obstacle) = self.state.run_obstacle() {
             return self.state.notify(Tone::Problem, obstacle);
         }
-        let config = self.state.settings.run_config(model.summary().source.clone());
+        self.state.race = None;
+        self.begin_run(&model, self.state.settings.run_config(model.summary().source.clone()));
+    }
+
+    /// Starts a run that is kept as it ends.
+    pub(super) fn begin_run(&mut self, model: &LoadedModel, config: ParallelConfig) {
         let storage = Some(self.world.storage.clone());
-        match LiveRun::start(&model, config.clone(), storage, self.pace.wake(), self.wake.clone()) {
+        match LiveRun::start(model, config.clone(), storage, self.pace.wake(), self.wake.clone()) {
             Ok(run) => {
                 self.run = Some(run);
                 self.run_file = None;
@@ -164,6 +177,8 @@ impl WindowApp {
         if let Some(single) = &self.single {
             single.stop();
         }
+        self.stop_verifying();
+        self.stop_scaling();
         if let Some(run) = self.state.run.as_mut().filter(|run| run.is_active()) {
             run.phase = RunPhase::Stopping;
         }
@@ -173,6 +188,9 @@ impl WindowApp {
     pub(super) fn take_run(&mut self) {
         let (Some(live), Some(run)) = (&mut self.run, &mut self.state.run) else { return };
         live.drain(run);
+        if let Some(race) = &mut self.state.race {
+            race.tick(run.elapsed_s, run.totals().tokens);
+        }
         let Some(outcome) = live.take_ended() else { return };
         self.run = None;
         match outcome {
@@ -189,16 +207,20 @@ impl WindowApp {
                     }
                     None => self.keep_again(),
                 }
+                self.race_on();
             }
             Err(message) => {
                 run.phase = RunPhase::Ended;
+                if let Some(race) = &mut self.state.race {
+                    race.break_off(message.clone());
+                }
                 self.state.notify(Tone::Problem, format!("The run ended early: {message}"));
             }
         }
     }
 
-    /// Writes the run on show again, with the session that was run again.
-    fn keep_again(&mut self) {
+    /// Writes the run on show again, with the session that was run again or what its replays found.
+    pub(super) fn keep_again(&mut self) {
         let report = self.state.run.as_ref().and_then(|run| run.report.clone());
         if let (Some(report), Some(path)) = (report, self.run_file.clone()) {
             let storage = self.world.storage.clone();
@@ -258,6 +280,7 @@ impl WindowApp {
         if self.state.run_is_active() {
             return self.state.notify(Tone::Info, "A run is on: stop it before opening another one.");
         }
+        self.verify = None;
         self.run_file = self.state.recent.iter().any(|record| record.path == path).then_some(path);
         self.state.show_report(report);
     }

@@ -14,7 +14,7 @@ pub enum Ask {
     ModelFile,
     /// A run that was exported as JSON.
     OpenRun,
-    /// Where to save a run.
+    /// Where to save a run, or a sweep.
     SaveRun {
         /// The name that is proposed.
         name: String,
@@ -49,7 +49,7 @@ pub fn system() -> Dialogs {
                 Box::pin(async move { answer.await.map(|file| file.path().to_owned()) })
             }
             Ask::SaveRun { name, kind, extension } => {
-                let dialog = dialog.set_title("Export the run").set_file_name(name).add_filter(kind, &[extension]);
+                let dialog = dialog.set_title("Export").set_file_name(name).add_filter(kind, &[extension]);
                 let answer = dialog.save_file();
                 Box::pin(async move { answer.await.map(|file| file.path().to_owned()) })
             }

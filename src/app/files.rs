@@ -4,7 +4,7 @@ use super::dialogs::{Ask, Dialogs};
 use super::storage::{open_run, write_whole};
 use super::work::{Wake, Work};
 use crate::protocol::{ModelSource, RunReport};
-use crate::state::ExportFormat;
+use crate::state::{ExportFormat, ScalingFormat};
 use std::path::{Path, PathBuf};
 
 /// A run that was opened, and the file that it lies in.
@@ -19,6 +19,26 @@ pub fn export(dialogs: &Dialogs, report: RunReport, format: ExportFormat, wake: 
         blocking(move || {
             let text = format.write(&report).map_err(|error| error.to_string())?;
             write_whole(&path, &text).map_err(|error| format!("{} can't be written: {error}", path.display()))?;
+            Ok(Some(path))
+        })
+        .await
+    })
+}
+
+/// Asks where to, and saves a sweep over `sessions` sessions, whose file `make` gives.
+pub fn export_scaling(
+    dialogs: &Dialogs,
+    sessions: u32,
+    format: ScalingFormat,
+    make: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static,
+    wake: Wake,
+) -> Work<Option<PathBuf>> {
+    let name = format!("LLMEval scaling to {sessions} sessions.{}", format.extension());
+    let answer = dialogs(Ask::SaveRun { name, kind: format.name(), extension: format.extension() });
+    Work::start(wake, async move {
+        let Some(path) = answer.await else { return Ok(None) };
+        blocking(move || {
+            write_whole(&path, make()?).map_err(|error| format!("{} can't be written: {error}", path.display()))?;
             Ok(Some(path))
         })
         .await

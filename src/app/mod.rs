@@ -9,9 +9,13 @@ mod machine;
 mod menu;
 mod pace;
 mod parallel;
+mod race;
+mod scaling;
 mod single;
+mod stall;
 mod storage;
 mod tools;
+mod verify;
 mod window;
 mod work;
 

@@ -126,12 +126,12 @@ pub fn open_run(path: &Path) -> Result<RunReport, String> {
 }
 
 /// Writes a file as a whole or not at all.
-pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub fn write_whole(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let partial = path.with_extension("partial");
-    fs::write(&partial, text)?;
+    fs::write(&partial, contents)?;
     fs::rename(&partial, path)
 }
 

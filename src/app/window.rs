@@ -5,8 +5,10 @@ use super::files::Opened;
 use super::loads::{Load, Loader};
 use super::pace::Pace;
 use super::parallel::LiveRun;
+use super::scaling::LiveScaling;
 use super::single::LiveSingle;
 use super::storage::{Storage, Stored};
+use super::verify::LiveVerify;
 use super::work::{Wake, Work, take_done};
 use super::{catalog, machine};
 use crate::platform::MenuBar;
@@ -48,8 +50,12 @@ pub struct WindowApp {
     pub(super) wake: Wake,
     pub(super) model: Option<LoadedModel>,
     pub(super) load: Option<Load>,
+    /// The stall budget that the loaded model's engine was told, in ms.
+    pub(super) told_stall_ms: Option<u64>,
     pub(super) run: Option<LiveRun>,
     pub(super) single: Option<LiveSingle>,
+    pub(super) verify: Option<LiveVerify>,
+    pub(super) scaling: Option<LiveScaling>,
     /// The file of the run that is shown.
     pub(super) run_file: Option<PathBuf>,
     pub(super) opening: Option<Work<Option<Opened>>>,
@@ -107,8 +113,11 @@ impl WindowApp {
             wake,
             model: None,
             load: None,
+            told_stall_ms: None,
             run: None,
             single: None,
+            verify: None,
+            scaling: None,
             run_file: None,
             opening: None,
             exporting: None,
@@ -138,7 +147,10 @@ impl WindowApp {
     fn take_in(&mut self, context: &egui::Context) {
         self.pace.drained();
         self.take_model();
+        self.tell_stall_budget();
         self.take_run();
+        self.take_verification();
+        self.take_scaling();
         if let Some(single) = &mut self.single
             && !single.drain(&mut self.state.single)
         {
@@ -278,6 +290,8 @@ impl eframe::App for WindowApp {
     fn on_exit(&mut self) {
         self.load = None;
         self.single = None;
+        self.verify = None;
+        self.scaling = None;
         if let Some(run) = self.run.take() {
             run.close(CLOSING_PATIENCE);
         }

@@ -4,14 +4,13 @@ use super::interrupt::Interrupt;
 use super::load::load;
 use super::progress::RunBar;
 use super::{BenchArguments, FAILED, INTERRUPTED};
-use crate::protocol::{Execution, ModelSummary};
-use crate::session::scaling::{ScalingRow, scaling};
-use std::cell::Cell;
+use crate::protocol::{Execution, ModelSummary, ScalingRow};
+use crate::session::scaling::{check, scaling};
 use std::io::{self, Write};
 
 pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<u8> {
     let config = arguments.settings.config(1, Execution::default())?;
-    config.validate()?;
+    check(&config, &arguments.sessions)?;
     let executions: Vec<Execution> = arguments.execution.iter().map(|execution| (*execution).into()).collect();
     let mut interrupt = Interrupt::listen()?;
     let quiet = arguments.output.quiet;
@@ -19,13 +18,10 @@ pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<u8> {
         return Ok(INTERRUPTED);
     };
     let bar = RunBar::new(quiet);
-    let done = Cell::new(0);
     let total = (executions.len() * arguments.sessions.len()) as u32;
+    let progress = |done: &[ScalingRow], _, _| bar.show(done.len() as u32, total);
     let rows = tokio::select! {
-        rows = scaling(&model, &config, &arguments.sessions, &executions, |_, _| {
-            bar.show(done.get(), total);
-            done.set(done.get() + 1);
-        }) => Some(rows),
+        rows = scaling(&model, &config, &arguments.sessions, &executions, progress) => Some(rows),
         () = interrupt.pressed() => None,
     };
     bar.clear();
@@ -36,6 +32,11 @@ pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<u8> {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&rows)?)?;
     } else {
         stdout.write_all(table(model.summary(), config.max_tokens, &rows).as_bytes())?;
+    }
+    for row in rows.iter().filter(|row| row.failed > 0) {
+        let error = row.error.as_deref().unwrap_or("no reason given");
+        let ScalingRow { execution, sessions, failed, .. } = row;
+        writeln!(io::stderr(), "llmeval: {execution}, {sessions} sessions: {failed} failed: {error}")?;
     }
     Ok(if rows.iter().any(|row| row.failed > 0) { FAILED } else { 0 })
 }

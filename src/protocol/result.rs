@@ -1,6 +1,6 @@
 //! What a run gave: one result a session, one report a run. The report is what `--json` prints and the window exports.
 
-use super::{DeviceKind, Execution, FinishReason, ParallelConfig, SessionId};
+use super::{DeviceKind, Execution, FinishReason, ParallelConfig, Replay, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// When a session's stretches began, in seconds from the run's first submit.
@@ -49,6 +49,9 @@ pub struct EvaluationResult {
     pub error: Option<String>,
     /// When its stretches began.
     pub timeline: Timeline,
+    /// How its answer compares with the same session run alone, where someone has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
 }
 
 /// What a run gave, and all that is needed to run it again.

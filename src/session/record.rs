@@ -75,6 +75,7 @@ impl Record {
             finish_reason: end.reason,
             error: end.error.map(|error| error.0),
             timeline,
+            replay: None,
         }
     }
 }

@@ -1,67 +1,74 @@
 //! How a model scales: the same run at several numbers of sessions, under several executions.
 
 use super::{LoadedModel, ParallelRun};
-use crate::protocol::{Execution, InvalidConfig, ParallelConfig, RunReport};
-use serde::{Deserialize, Serialize};
+use crate::protocol::{Execution, InvalidConfig, ParallelConfig, RunReport, ScalingRow};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// One run of a sweep, in figures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ScalingRow {
-    /// How the sessions shared the device.
-    pub execution: Execution,
-    /// How many ran at once.
-    pub sessions: u32,
-    /// All tokens / wall time.
-    pub tokens_per_second: f64,
-    /// The mean of the sessions' own tokens/s.
-    pub tokens_per_second_per_session: f64,
-    /// Half of the sessions had their first token by then, in ms.
-    pub time_to_first_token_p50_ms: f64,
-    /// 95 % of the sessions had their first token by then, in ms.
-    pub time_to_first_token_p95_ms: f64,
-    /// The most bytes MLX had active at once.
-    pub peak_memory_bytes: u64,
-    /// Throughput over that of the serialized run of as many sessions, where the sweep has one.
-    pub speed_up: Option<f64>,
-    /// Sessions that failed.
-    pub failed: u32,
+/// Tokens of the run before the first one that counts: what a device does only once belongs to no row.
+const WARM_UP_TOKENS: u32 = 4;
+
+/// Refuses a sweep that could not run to its end.
+pub fn check(config: &ParallelConfig, counts: &[u32]) -> Result<(), InvalidConfig> {
+    counts.iter().try_for_each(|&sessions| ParallelConfig { sessions, ..config.clone() }.validate())
 }
 
-/// Runs `config` once for each execution and number of sessions. `progress` is told which run comes next. Dropping the
-/// future stops the sweep.
+/// Runs `config` once for each number of sessions and execution. The executions of one number follow each other, so that
+/// a machine that is busy for a while slows all of them. `progress` is told the rows so far and which run comes next.
+/// Rows are in the order of `executions`, then of `counts`. Dropping the future stops the sweep.
 pub async fn scaling(
     model: &LoadedModel,
     config: &ParallelConfig,
     counts: &[u32],
     executions: &[Execution],
-    progress: impl Fn(Execution, u32),
+    progress: impl Fn(&[ScalingRow], Execution, u32),
 ) -> Result<Vec<ScalingRow>, InvalidConfig> {
-    let mut rows = Vec::new();
-    for &execution in executions {
-        for &sessions in counts {
-            progress(execution, sessions);
-            let (updates, _) = mpsc::channel(1);
-            let config = ParallelConfig { execution, sessions, ..config.clone() };
-            let report = ParallelRun::start(model, config, updates, Arc::new(|| {}))?.finish().await;
+    check(config, counts)?;
+    let mut rows: Vec<ScalingRow> = Vec::new();
+    let place = |row: &ScalingRow| {
+        let execution = executions.iter().position(|execution| *execution == row.execution);
+        (execution, counts.iter().position(|count| *count == row.sessions))
+    };
+    for &sessions in counts {
+        for &execution in executions {
+            progress(&rows, execution, sessions);
+            if rows.is_empty() {
+                let max_tokens = config.max_tokens.min(WARM_UP_TOKENS);
+                run(model, ParallelConfig { execution, sessions: 1, max_tokens, ..config.clone() }).await?;
+            }
+            let report = run(model, ParallelConfig { execution, sessions, ..config.clone() }).await?;
             rows.push(row(&report));
+            rows.sort_by_key(place);
+            compare(&mut rows);
         }
     }
-    let serialized: Vec<_> = rows.iter().filter(|row| row.execution == Execution::Serialized).cloned().collect();
-    for row in &mut rows {
-        let baseline = serialized.iter().find(|baseline| baseline.sessions == row.sessions);
-        row.speed_up = baseline
-            .filter(|baseline| baseline.tokens_per_second > 0.0)
-            .map(|baseline| row.tokens_per_second / baseline.tokens_per_second);
-    }
     Ok(rows)
+}
+
+async fn run(model: &LoadedModel, config: ParallelConfig) -> Result<RunReport, InvalidConfig> {
+    // Nobody watches the sessions, so their updates need no reader.
+    let (updates, _) = mpsc::channel(1);
+    Ok(ParallelRun::start(model, config, updates, Arc::new(|| {}))?.finish().await)
+}
+
+/// Sets each row's speed-up over the serialized run of as many sessions.
+fn compare(rows: &mut [ScalingRow]) {
+    let serialized: Vec<(u32, f64)> = rows
+        .iter()
+        .filter(|row| row.execution == Execution::Serialized && row.tokens_per_second > 0.0)
+        .map(|row| (row.sessions, row.tokens_per_second))
+        .collect();
+    for row in rows {
+        let baseline = serialized.iter().find(|(sessions, _)| *sessions == row.sessions);
+        row.speed_up = baseline.map(|(_, tokens_per_second)| row.tokens_per_second / tokens_per_second);
+    }
 }
 
 fn row(report: &RunReport) -> ScalingRow {
     let mut first_tokens: Vec<f64> =
         report.sessions.iter().filter_map(|session| session.time_to_first_token_ms).collect();
     first_tokens.sort_by(f64::total_cmp);
+    let mut errors = report.sessions.iter().filter_map(|session| session.error.as_ref());
     ScalingRow {
         execution: report.execution,
         sessions: report.sessions.len() as u32,
@@ -71,7 +78,8 @@ fn row(report: &RunReport) -> ScalingRow {
         time_to_first_token_p95_ms: percentile(&first_tokens, 0.95),
         peak_memory_bytes: report.peak_memory_bytes,
         speed_up: None,
-        failed: report.sessions.iter().filter(|session| session.error.is_some()).count() as u32,
+        failed: errors.clone().count() as u32,
+        error: errors.next().cloned(),
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Action {
     Run(RunAction),
     /// About the single prompt.
     Single(SingleAction),
+    /// About the sweep over numbers of sessions.
+    Scaling(ScalingAction),
     /// About files of runs.
     File(FileAction),
     /// Put text on the clipboard.
@@ -89,6 +91,53 @@ pub enum RunAction {
     Again(SessionId),
     /// Take the run's panels away, so that prompts can be edited.
     Clear,
+    /// Run the same sessions serialized and then batched.
+    Race,
+    /// Replay the sessions of the run that is shown, alone.
+    Verify,
+    /// Stop replaying.
+    StopVerifying,
+}
+
+/// About the sweep over numbers of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScalingAction {
+    /// Start one.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Save what it gave, through the system's dialog.
+    Export(ScalingFormat),
+}
+
+/// What a sweep is exported as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScalingFormat {
+    /// Its curves, as they look in the window.
+    Png,
+    /// Its rows, for spreadsheets.
+    Csv,
+}
+
+impl ScalingFormat {
+    /// Every format.
+    pub const ALL: [Self; 2] = [Self::Png, Self::Csv];
+
+    /// The name shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "PNG",
+            Self::Csv => "CSV",
+        }
+    }
+
+    /// The file's extension.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Csv => "csv",
+        }
+    }
 }
 
 /// About the single prompt.

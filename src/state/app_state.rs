@@ -1,8 +1,8 @@
 //! All that the window shows, in one place.
 
 use super::{
-    MachineMemory, MemoryCard, MemoryPrediction, ModelState, Preset, ResultOrder, RunRecord, RunState, Settings, Sheet,
-    Show, SingleState, View,
+    MachineMemory, MemoryCard, MemoryPrediction, ModelState, Preset, RaceState, ResultOrder, RunRecord, RunState,
+    ScalingState, Settings, Sheet, Show, SingleState, Verification, View,
 };
 use crate::protocol::{Execution, ListedModel, ParallelConfig, RunReport, SessionId};
 use std::path::PathBuf;
@@ -38,6 +38,12 @@ pub struct AppState {
     pub single: SingleState,
     /// The parallel run that is on or ended last.
     pub run: Option<RunState>,
+    /// The race of which the run is a part.
+    pub race: Option<RaceState>,
+    /// The replay of the run's sessions.
+    pub verification: Option<Verification>,
+    /// The sweep that is on or ended last.
+    pub scaling: Option<ScalingState>,
     /// The session whose panel covers the others.
     pub maximised: Option<SessionId>,
     /// Whether the finished run shows its table instead of its panels.
@@ -68,27 +74,104 @@ impl AppState {
 
     /// Whether the engine has work.
     pub fn is_busy(&self) -> bool {
-        self.run_is_active() || self.single.is_generating()
+        self.run_is_active() || self.single.is_generating() || self.is_verifying() || self.is_scaling()
+    }
+
+    /// Whether a finished run's sessions are being replayed.
+    pub fn is_verifying(&self) -> bool {
+        self.verification.as_ref().is_some_and(Verification::is_running)
+    }
+
+    /// Whether a sweep is on.
+    pub fn is_scaling(&self) -> bool {
+        self.scaling.as_ref().is_some_and(ScalingState::is_running)
+    }
+
+    /// Whether a leg of a race is on.
+    pub fn is_racing(&self) -> bool {
+        self.race.as_ref().is_some_and(RaceState::is_active)
+    }
+
+    /// What the engine is busy with.
+    pub fn busy_words(&self) -> &'static str {
+        if self.is_verifying() {
+            "Verifying..."
+        } else if self.is_scaling() {
+            "Measuring..."
+        } else {
+            "Generating..."
+        }
+    }
+
+    /// Why nothing new can start now: the model has to be here, and to itself where something is measured or proven.
+    fn engine_obstacle(&self) -> Option<String> {
+        if self.model.loaded().is_none() {
+            return Some("No model is loaded yet".into());
+        }
+        let busy = if self.single.is_generating() {
+            "The single prompt is still generating"
+        } else if self.is_verifying() {
+            "The last run is being verified: wait for it, or stop it"
+        } else if self.is_scaling() {
+            "A scaling sweep is on: wait for it, or stop it"
+        } else {
+            return None;
+        };
+        Some(busy.into())
     }
 
     /// Why a run can't start now, in words for a person; none where it can.
     pub fn run_obstacle(&self) -> Option<String> {
-        let Some(model) = self.model.loaded() else {
-            return Some("No model is loaded yet".into());
-        };
-        if self.single.is_generating() {
-            return Some("The single prompt is still generating".into());
+        if let Some(obstacle) = self.engine_obstacle() {
+            return Some(obstacle);
         }
-        let config = self.settings.run_config(model.source.clone());
+        let config = self.settings.run_config(self.model.loaded()?.source.clone());
         if let Err(invalid) = config.validate() {
             return Some(invalid.to_string());
         }
-        if config.execution == Execution::Exact
-            && let Err(reason) = &model.exact_width
-        {
-            return Some(format!("This model can't run exactly: {reason}"));
+        self.exact_obstacle(config.execution).or_else(|| self.prediction()?.refusal(config.sessions))
+    }
+
+    /// Why a sweep can't start now; none where it can.
+    pub fn scaling_obstacle(&self) -> Option<String> {
+        if self.run_is_active() {
+            return Some("A run is on: wait for its end, or stop it".into());
         }
-        self.prediction()?.refusal(config.sessions)
+        if let Some(obstacle) = self.engine_obstacle() {
+            return Some(obstacle);
+        }
+        let model = self.model.loaded()?;
+        let config = match self.settings.scaling.config(self.settings.run_config(model.source.clone())) {
+            Ok(config) => config,
+            Err(invalid) => return Some(invalid.to_string()),
+        };
+        let mut executions = self.settings.scaling.executions().into_iter();
+        executions
+            .find_map(|execution| self.exact_obstacle(execution))
+            .or_else(|| MemoryPrediction::of(&config, model, self.machine).refusal(config.sessions))
+    }
+
+    /// Why the run that is shown can't be verified now; none where it can.
+    pub fn verify_obstacle(&self) -> Option<String> {
+        let report = self.run.as_ref()?.report.as_ref()?;
+        if self.run_is_active() {
+            return Some("The run is still on".into());
+        }
+        if let Some(obstacle) = self.engine_obstacle() {
+            return Some(obstacle);
+        }
+        if self.model.source() != Some(&report.config.model) {
+            return Some(format!("This run is of {}: load that model to verify it", report.model));
+        }
+        report.sessions.iter().all(|session| session.tokens == 0).then(|| "No session gave a token".into())
+    }
+
+    /// Why the model can't run in `execution`.
+    fn exact_obstacle(&self, execution: Execution) -> Option<String> {
+        match &self.model.loaded()?.exact_width {
+            Err(reason) if execution == Execution::Exact => Some(format!("This model can't run exactly: {reason}")),
+            _ => None,
+        }
     }
 
     /// The memory that the next run will need; none without a model.
@@ -100,7 +183,10 @@ impl AppState {
     /// Whether the controls were moved since the run on show was started: they apply to the next one.
     pub fn controls_moved(&self) -> bool {
         let Some(run) = &self.run else { return false };
-        run.config != ParallelConfig { ..self.settings.run_config(run.config.model.clone()) }
+        let next = self.settings.run_config(run.config.model.clone());
+        // A race chooses its executions itself.
+        let execution = if self.is_racing() { run.config.execution } else { next.execution };
+        run.config != ParallelConfig { execution, ..next }
     }
 
     /// Begins showing a run.
@@ -108,6 +194,7 @@ impl AppState {
         self.settings.view = View::Parallel;
         self.maximised = None;
         self.shows_results = false;
+        self.verification = None;
         self.run = Some(RunState::start(config, model));
     }
 
@@ -117,6 +204,8 @@ impl AppState {
         self.maximised = None;
         self.shows_results = false;
         self.sheet = None;
+        self.race = None;
+        self.verification = None;
         self.run = Some(RunState::from_report(report));
     }
 

@@ -2,8 +2,8 @@
 
 use super::RateCurve;
 use crate::protocol::{
-    EvaluationResult, FinishReason, ParallelConfig, SessionId, SessionState, SessionUpdate, Timeline, UpdateKind,
-    session_seed,
+    EvaluationResult, FinishReason, ParallelConfig, Replay, SessionId, SessionState, SessionUpdate, Timeline,
+    UpdateKind, session_seed,
 };
 
 /// One session as its panel shows it.
@@ -39,6 +39,8 @@ pub struct Panel {
     pub finish: Option<FinishReason>,
     /// What went wrong.
     pub error: Option<String>,
+    /// How its answer compares with the same session run alone, where someone has looked.
+    pub replay: Option<Replay>,
     /// Seconds from the run's first submit to this session's own clock: above 0 where it was run again.
     offset_s: f64,
 }
@@ -63,6 +65,7 @@ impl Panel {
             timeline: Timeline::default(),
             finish: None,
             error: None,
+            replay: None,
             offset_s: 0.0,
         }
     }
@@ -78,6 +81,7 @@ impl Panel {
         self.timeline = Timeline { submitted_s: offset_s, ..Timeline::default() };
         self.finish = None;
         self.error = None;
+        self.replay = None;
         self.offset_s = offset_s;
     }
 
@@ -128,6 +132,7 @@ impl Panel {
         self.timeline = shifted(result.timeline, self.offset_s);
         self.finish = Some(result.finish_reason);
         self.error = result.error;
+        self.replay = result.replay;
     }
 
     /// Takes in the session's result where its last update got lost.

@@ -1,5 +1,6 @@
 //! Every setting that outlives the program, and how they are read back from a file.
 
+use super::ScalingSettings;
 use crate::protocol::{Execution, ModelSource, ParallelConfig, SamplingDefaults};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -9,6 +10,12 @@ pub const SETTINGS_VERSION: u32 = 1;
 
 /// How many sessions the window's slider offers.
 pub const SESSION_RANGE: RangeInclusive<u32> = 1..=32;
+
+/// The stall budget that the engine begins with, in ms.
+pub const DEFAULT_STALL_MS: u64 = 200;
+
+/// The stall budgets that the window's slider offers, in ms.
+pub const STALL_RANGE: RangeInclusive<u64> = 20..=1000;
 
 /// The exponents of the single prompt's max-tokens slider: 2^10 to 2^15.
 pub const MAX_TOKENS_LOG2: RangeInclusive<u32> = 10..=15;
@@ -35,6 +42,8 @@ pub enum View {
     Single,
     /// Many sessions at once.
     Parallel,
+    /// How throughput grows with the number of sessions.
+    Scaling,
 }
 
 /// How the single prompt's answer is drawn.
@@ -114,6 +123,10 @@ pub struct Settings {
     pub parallel: ParallelConfig,
     /// How the chosen model's makers advise to sample; what differs from it was chosen by the person.
     pub advised: SamplingDefaults,
+    /// The next sweep's settings.
+    pub scaling: ScalingSettings,
+    /// The longest that reading a prompt may hold up running answers, in ms.
+    pub max_stall_ms: u64,
     /// Whether the temperature is spread over the sessions, from 0 to its value.
     pub ladder: bool,
     /// Whether the timeline is shown under the panels.
@@ -134,6 +147,8 @@ impl Default for Settings {
             single: SingleSettings::default(),
             parallel: ParallelConfig::default(),
             advised: SamplingDefaults::default(),
+            scaling: ScalingSettings::default(),
+            max_stall_ms: DEFAULT_STALL_MS,
             ladder: false,
             timeline: true,
             more_sampling: false,
@@ -180,6 +195,7 @@ impl Settings {
     pub fn in_range(mut self) -> Self {
         self.version = SETTINGS_VERSION;
         self.zoom = self.zoom.clamp(0.5, 3.0);
+        self.max_stall_ms = self.max_stall_ms.clamp(*STALL_RANGE.start(), *STALL_RANGE.end());
         self.window_size = [self.window_size[0].clamp(640.0, 8192.0), self.window_size[1].clamp(480.0, 8192.0)];
         let single = &mut self.single;
         single.max_tokens_log2 = single.max_tokens_log2.clamp(*MAX_TOKENS_LOG2.start(), *MAX_TOKENS_LOG2.end());
@@ -192,6 +208,7 @@ impl Settings {
         parallel.min_p = parallel.min_p.clamp(0.0, 0.99);
         parallel.repetition_penalty = parallel.repetition_penalty.clamp(0.1, 2.0);
         parallel.cache_limit_mb = parallel.cache_limit_mb.min(65_536);
+        self.scaling = self.scaling.in_range();
         self
     }
 

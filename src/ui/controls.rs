@@ -1,11 +1,11 @@
 //! The column of controls of the next parallel run, with the memory it will need.
 
 use super::scene::Scene;
-use super::theme::{Palette, STEP};
+use super::theme::{CONTROL_HEIGHT, Palette, STEP};
 use super::widgets;
 use crate::protocol::{Execution, ParallelConfig};
-use crate::state::{SESSION_RANGE, bytes};
-use egui::{DragValue, Label, RichText, Ui};
+use crate::state::{DEFAULT_STALL_MS, RunAction, SESSION_RANGE, STALL_RANGE, bytes};
+use egui::{DragValue, Label, RichText, Ui, vec2};
 
 /// Draws the controls.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
@@ -26,6 +26,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let limit = DragValue::new(&mut parallel.max_tokens).range(1..=32_768).speed(4);
     widgets::number(ui, "Max tokens", "The most tokens of each session's answer", limit);
     execution(ui, scene);
+    stall(ui, scene);
+    race(ui, scene);
 
     widgets::section(ui, "Sampling");
     let parallel = &mut scene.settings.parallel;
@@ -63,7 +65,37 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     if ui.button("Reset controls").on_hover_text("Back to the demo's settings and prompts").clicked() {
         scene.settings.parallel = ParallelConfig::default();
         scene.settings.ladder = false;
+        scene.settings.max_stall_ms = DEFAULT_STALL_MS;
     }
+}
+
+fn stall(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let budget = &mut scene.settings.max_stall_ms;
+    let slider = ui.scope(|ui| {
+        widgets::slider(
+            ui,
+            "Stall budget",
+            budget,
+            STALL_RANGE,
+            |slider| slider.step_by(10.0),
+            |value| format!("{value:.0} ms"),
+        );
+    });
+    slider.response.on_hover_text(
+        "The longest that reading a prompt may hold up answers that are being given; applies at once, also to the run \
+         that is on",
+    );
+}
+
+fn race(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let can_race = !scene.state.run_is_active() && scene.state.run_obstacle().is_none();
+    let help = "Runs these sessions serialized and then batched, and shows both clocks";
+    let size = vec2(ui.available_width(), CONTROL_HEIGHT);
+    ui.add_enabled_ui(can_race, |ui| {
+        if ui.add_sized(size, egui::Button::new("Race")).on_hover_text(help).clicked() {
+            scene.run(RunAction::Race);
+        }
+    });
 }
 
 fn execution(ui: &mut Ui, scene: &mut Scene<'_>) {

@@ -1,6 +1,7 @@
 //! The window's contents: draws the state, returns what the person asked for. Knows egui and `state`, nothing else.
 
 mod caches;
+mod chart;
 mod controls;
 mod grid;
 mod icons;
@@ -9,8 +10,12 @@ mod notices;
 mod overlay;
 mod panel;
 mod paste;
+mod picture;
+mod race;
+mod raster;
 mod results;
 mod run_header;
+mod scaling;
 mod scene;
 mod sheets;
 mod shortcuts;
@@ -19,9 +24,11 @@ mod stream_text;
 mod theme;
 mod timeline;
 mod top_bar;
+mod verify;
 mod widgets;
 
 pub use grid::GridShape;
+pub use picture::{Picture, scaling_picture};
 pub use theme::install;
 
 use crate::state::{Action, AppState, RunState, View};
@@ -54,12 +61,17 @@ impl Contents {
         let frame = theme::middle(ui);
         CentralPanel::no_frame().frame(frame).show(ui, |ui| {
             notices::show(ui, &mut scene);
-            let shows_run = state.settings.view == View::Parallel && state.run.is_some();
+            let shows_run = match state.settings.view {
+                View::Single => false,
+                View::Parallel => state.run.is_some(),
+                View::Scaling => state.scaling.is_some(),
+            };
             // A run that is on show stays there, whatever happens to the model.
             if shows_run || !overlay::show(ui, &mut scene) {
                 match state.settings.view {
                     View::Single => single::show(ui, &mut scene, &mut self.caches),
                     View::Parallel => parallel(ui, &mut scene, &mut self.caches),
+                    View::Scaling => scaling::show(ui, &mut scene),
                 }
             }
         });
@@ -77,6 +89,7 @@ fn side(ui: &mut Ui, scene: &mut Scene<'_>) {
                 controls::show(ui, scene);
                 controls::obstacle(ui, scene);
             }
+            View::Scaling => scaling::show_options(ui, scene),
         });
     });
 }
@@ -86,6 +99,7 @@ fn parallel(ui: &mut Ui, scene: &mut Scene<'_>, caches: &mut Caches) {
         ui.label(theme::caption(ui, "Each panel is a session. Edit the prompts, then press Run Parallel Demo."));
         return grid::show(ui, scene, &mut caches.panels);
     };
+    race::show(ui, scene);
     run_header::show(ui, scene, run);
     match &run.report {
         Some(report) if scene.state.shows_results => results::show(ui, scene, report),

@@ -2,10 +2,10 @@
 
 use super::icons::Icon;
 use super::scene::Scene;
-use super::stream_text::StreamText;
+use super::stream_text::{Mark, StreamText};
 use super::theme::{self, HALF, Palette, STEP};
-use super::widgets;
-use crate::protocol::{SessionId, SessionState};
+use super::{verify, widgets};
+use crate::protocol::{Replay, SessionId, SessionState};
 use crate::state::{BUCKETS, Panel, RunAction, Show};
 use egui::{Align, Label, Layout, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
 
@@ -13,8 +13,7 @@ use egui::{Align, Label, Layout, Rect, RichText, ScrollArea, TextEdit, Ui, UiBui
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, panel: &Panel, text: &mut StreamText, rect: Rect, is_maximised: bool) {
     in_card(ui, rect, panel.id, |ui| {
         header(ui, scene, panel, is_maximised);
-        let prompt = RichText::new(one_line(&panel.prompt)).color(Palette::of(ui).weak);
-        ui.add(Label::new(prompt).truncate()).on_hover_text(clipped(&panel.prompt));
+        prompt(ui, scene, panel);
         let footer_height = 52.0;
         let body = vec2(ui.available_width(), (ui.available_height() - footer_height - STEP).max(24.0));
         ui.allocate_ui_with_layout(body, Layout::top_down(Align::Min), |ui| {
@@ -115,6 +114,18 @@ fn header(ui: &mut Ui, scene: &mut Scene<'_>, panel: &Panel, is_maximised: bool)
     });
 }
 
+/// The prompt in one line, with what the session's replay found.
+fn prompt(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {
+    ui.allocate_ui_with_layout(vec2(ui.available_width(), 20.0), Layout::right_to_left(Align::Center), |ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
+        verify::badge(ui, scene, panel);
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            let prompt = RichText::new(one_line(&panel.prompt)).color(Palette::of(ui).weak);
+            ui.add(Label::new(prompt).truncate()).on_hover_text(clipped(&panel.prompt));
+        });
+    });
+}
+
 /// Tokens per second, with a curve of the last seconds where there is room.
 fn rate(ui: &mut Ui, panel: &Panel) {
     let palette = Palette::of(ui);
@@ -153,9 +164,25 @@ fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText) {
             }
         } else {
             let font = egui::FontId::proportional(theme::BODY_SIZE);
+            text.mark(mark(panel, palette));
             text.show(ui, &panel.text, panel.revision, &font, palette.text);
         }
     });
+}
+
+/// The first token that differs from the session's replay. One that can't be seen takes what comes before it along.
+fn mark(panel: &Panel, palette: &Palette) -> Option<Mark> {
+    let Some(Replay::Differs { position, start, end, .. }) = &panel.replay else { return None };
+    let can_be_seen = |text: &str| text.contains(|character: char| !character.is_whitespace());
+    panel.text.get(*start..*end)?;
+    let starts = panel.text[..*end].char_indices().map(|(place, _)| place).rev().filter(|place| place <= start);
+    let seen = std::iter::once(*start).chain(starts).find(|place| can_be_seen(&panel.text[*place..*end]));
+    Some(Mark {
+        range: seen.unwrap_or(*start)..*end,
+        fill: palette.bad_faint,
+        line: palette.bad,
+        name: format!("Session {}: token {position} is marked", panel.id),
+    })
 }
 
 fn footer(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {

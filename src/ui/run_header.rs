@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::theme::{self, HALF, Palette, STEP};
-use super::widgets;
+use super::{verify, widgets};
 use crate::state::{BUCKETS, ExportFormat, FileAction, RunAction, RunPhase, RunState, STATES, Show, bytes};
 use egui::{Align, Layout, RichText, Sense, Ui, vec2};
 
@@ -53,6 +53,7 @@ fn states(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
                 ui.label(RichText::new(format!("{count} {}", state.label())).small().color(color));
             }
         }
+        verify::findings(ui, scene, run);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = STEP;
             if run.phase == RunPhase::Ended {
@@ -78,6 +79,7 @@ fn ended(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
     if ui.button("Edit prompts").on_hover_text("Back to the prompts of the next run").clicked() {
         scene.run(RunAction::Clear);
     }
+    verify::button(ui, scene);
     let mut shows_results = scene.state.shows_results;
     widgets::segmented(ui, "Show", &mut shows_results, &[(true, "Table"), (false, "Panels")]);
     if shows_results != scene.state.shows_results {

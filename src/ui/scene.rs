@@ -1,6 +1,8 @@
 //! What drawing works with: the state to read, the settings to change, the actions to return.
 
-use crate::state::{Action, AppState, FileAction, ModelAction, RunAction, Settings, Sheet, Show, SingleAction};
+use crate::state::{
+    Action, AppState, FileAction, ModelAction, RunAction, ScalingAction, Settings, Sheet, Show, SingleAction,
+};
 
 /// What drawing works with.
 pub struct Scene<'a> {
@@ -49,6 +51,11 @@ impl<'a> Scene<'a> {
     /// Asks for something about the single prompt.
     pub fn single(&mut self, action: SingleAction) {
         self.actions.push(Action::Single(action));
+    }
+
+    /// Asks for something about the sweep over numbers of sessions.
+    pub fn scaling(&mut self, action: ScalingAction) {
+        self.actions.push(Action::Scaling(action));
     }
 
     /// Asks for something about files.

@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::single::PROMPT_ID;
-use crate::state::{FileAction, RunAction, Sheet, Show, SingleAction, View};
+use crate::state::{FileAction, RunAction, ScalingAction, Sheet, Show, SingleAction, View};
 use egui::text_selection::LabelSelectionState;
 use egui::{Context, Event, Id, Key, KeyboardShortcut, Modifiers};
 
@@ -27,7 +27,7 @@ pub const QUIT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key
 pub fn list(context: &Context) -> Vec<(String, &'static str)> {
     let keys = |shortcut: &KeyboardShortcut| context.format_shortcut(shortcut);
     vec![
-        ("Return".into(), "Generate, or run the sessions"),
+        ("Return".into(), "Generate, run the sessions, or run the sweep"),
         (keys(&GENERATE), "The same, also while a prompt is edited"),
         (keys(&RUN), "Run Parallel Demo"),
         (format!("Esc or {}", keys(&STOP)), "Stop"),
@@ -71,6 +71,7 @@ pub fn handle(context: &Context, scene: &mut Scene<'_>) {
         match scene.state.settings.view {
             View::Single => generate(scene),
             View::Parallel => run(scene),
+            View::Scaling => sweep(scene),
         }
     }
     let is_editing = context.text_edit_focused();
@@ -95,6 +96,12 @@ fn run(scene: &mut Scene<'_>) {
     }
 }
 
+fn sweep(scene: &mut Scene<'_>) {
+    if !scene.state.is_scaling() && scene.state.scaling_obstacle().is_none() {
+        scene.scaling(ScalingAction::Start);
+    }
+}
+
 fn generate(scene: &mut Scene<'_>) {
     let can_start = !scene.state.is_busy() && scene.state.model.loaded().is_some();
     if can_start && !scene.state.settings.single.prompt.trim().is_empty() {
@@ -107,6 +114,10 @@ fn stop(scene: &mut Scene<'_>) {
         scene.run(RunAction::StopAll);
     } else if scene.state.single.is_generating() {
         scene.single(SingleAction::Stop);
+    } else if scene.state.is_scaling() {
+        scene.scaling(ScalingAction::Stop);
+    } else if scene.state.is_verifying() {
+        scene.run(RunAction::StopVerifying);
     } else if scene.state.maximised.is_some() {
         scene.show(Show::Maximised(None));
     }
@@ -120,6 +131,7 @@ fn copy(context: &Context, scene: &mut Scene<'_>) {
     }
     match scene.state.settings.view {
         View::Single => scene.copy(scene.state.single.answer()),
+        View::Scaling => {}
         View::Parallel => {
             let maximised = scene.state.maximised.and_then(|id| scene.state.run.as_ref()?.panels.get(id.0 as usize));
             if let Some(panel) = maximised {

@@ -1,9 +1,11 @@
 //! Text that grows: what is finished is laid out once, and only what is on screen is painted.
 
+use super::theme::STEP;
 use egui::accesskit::Role;
-use egui::text::LayoutJob;
+use egui::text::{CCursor, LayoutJob, TextFormat};
 use egui::text_selection::LabelSelectionState;
-use egui::{Color32, FontId, Galley, Pos2, Rect, Sense, Stroke, Ui, WidgetInfo, vec2};
+use egui::{Align, Color32, FontId, Galley, Pos2, Rect, Sense, Stroke, Ui, WidgetInfo, vec2};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The longest text that is laid out again and again while it grows, in bytes.
@@ -11,6 +13,19 @@ const TAIL: usize = 512;
 
 /// How much of a long paragraph is laid out at once, in bytes.
 const CHUNK: usize = 2048;
+
+/// A stretch of a text that stands out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Which bytes of the text.
+    pub range: Range<usize>,
+    /// Behind it.
+    pub fill: Color32,
+    /// Under it.
+    pub line: Color32,
+    /// What it stands for, for those who can't see it.
+    pub name: String,
+}
 
 /// The laid-out text of one place in the window.
 #[derive(Default)]
@@ -25,12 +40,17 @@ pub struct StreamText {
     finished: usize,
     /// What follows `finished`, and the text's length when it was laid out.
     tail: Option<(Arc<Galley>, usize)>,
+    mark: Option<Mark>,
+    /// The mark is new and has to be brought to where it can be seen.
+    seeks_mark: bool,
 }
 
 /// One or more finished rows.
 struct Piece {
     galley: Arc<Galley>,
     top: f32,
+    /// Where its text begins, in bytes of the whole text.
+    start: usize,
 }
 
 impl Piece {
@@ -51,7 +71,37 @@ impl StreamText {
         if visible.is_positive() {
             self.paint(ui, rect.min, visible, color);
         }
+        self.show_mark(ui, text, rect.min);
         response
+    }
+
+    /// Makes a stretch of the text stand out from the next [`StreamText::show`] on.
+    pub fn mark(&mut self, mark: Option<Mark>) {
+        if self.mark != mark {
+            *self = Self { seeks_mark: mark.is_some(), mark, ..Self::default() };
+        }
+    }
+
+    /// Names the mark, and scrolls to it once.
+    fn show_mark(&mut self, ui: &Ui, text: &str, origin: Pos2) {
+        let Some(mark) = &self.mark else { return };
+        let place = self.pieces.partition_point(|piece| piece.start <= mark.range.start).checked_sub(1);
+        let piece = place.and_then(|place| self.pieces.get(place));
+        let (galley, top, start) = match (&self.tail, piece) {
+            (Some((galley, _)), _) if mark.range.start >= self.finished => {
+                (galley, self.finished_height(), self.finished)
+            }
+            (_, Some(piece)) => (&piece.galley, piece.top, piece.start),
+            _ => return,
+        };
+        let Some(before) = text.get(start..mark.range.start) else { return };
+        let cursor = galley.pos_from_cursor(CCursor::new(before.chars().count()));
+        let rect = cursor.translate(origin.to_vec2() + vec2(0.0, top)).expand2(vec2(STEP, 0.0));
+        let response = ui.interact(rect, ui.scope_id().with("mark"), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &mark.name));
+        if std::mem::take(&mut self.seeks_mark) {
+            ui.scroll_to_rect(rect, Some(Align::Center));
+        }
     }
 
     fn height(&self) -> f32 {
@@ -83,7 +133,9 @@ impl StreamText {
             || self.font.as_ref() != Some(font)
             || text.len() < self.finished
         {
-            *self = Self { width, revision, font: Some(font.clone()), probe: Some(probe), ..Self::default() };
+            let (mark, seeks_mark) = (self.mark.take(), self.seeks_mark);
+            let font = Some(font.clone());
+            *self = Self { width, revision, font, probe: Some(probe), mark, seeks_mark, ..Self::default() };
         }
         if self.tail.as_ref().is_some_and(|(_, length)| *length == text.len()) {
             return;
@@ -103,7 +155,8 @@ impl StreamText {
 
     /// Finishes one whole paragraph; `length` counts its line break too.
     fn finish(&mut self, ui: &Ui, paragraph: &str, length: usize) {
-        let piece = Piece { galley: self.galley(ui, paragraph), top: self.finished_height() };
+        let galley = self.galley(ui, paragraph);
+        let piece = Piece { galley, top: self.finished_height(), start: self.finished };
         self.pieces.push(piece);
         self.finished += length;
     }
@@ -130,10 +183,23 @@ impl StreamText {
         }
     }
 
+    /// Lays out `text`, which begins where the finished pieces end.
     fn galley(&self, ui: &Ui, text: &str) -> Arc<Galley> {
-        let font = self.font.clone().unwrap_or_default();
-        let mut job = LayoutJob::simple(text.to_owned(), font, Color32::PLACEHOLDER, self.width);
-        job.break_on_newline = false;
+        let plain = TextFormat::simple(self.font.clone().unwrap_or_default(), Color32::PLACEHOLDER);
+        let mut job = LayoutJob { break_on_newline: false, ..LayoutJob::default() };
+        job.wrap.max_width = self.width;
+        let place = |byte: usize| byte.saturating_sub(self.finished).min(text.len());
+        let marked = self.mark.as_ref().map(|mark| (place(mark.range.start)..place(mark.range.end), mark));
+        match marked {
+            Some((range, mark)) if text.get(range.clone()).is_some_and(|text| !text.is_empty()) => {
+                let standing_out =
+                    TextFormat { background: mark.fill, underline: Stroke::new(2.0, mark.line), ..plain.clone() };
+                job.append(&text[..range.start], 0.0, plain.clone());
+                job.append(&text[range.clone()], 0.0, standing_out);
+                job.append(&text[range.end..], 0.0, plain);
+            }
+            _ => job.append(text, 0.0, plain),
+        }
         ui.fonts_mut(|fonts| fonts.layout_job(job))
     }
 }

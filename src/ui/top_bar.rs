@@ -29,7 +29,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
             ui,
             "View",
             &mut scene.settings.view,
-            &[(View::Parallel, "Parallel"), (View::Single, "Single")],
+            &[(View::Scaling, "Scaling"), (View::Parallel, "Parallel"), (View::Single, "Single")],
         );
         ui.add_space(STEP);
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -38,7 +38,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
                 ui.add_space(STEP);
                 widgets::spinner(ui, 14.0);
                 if ui.available_width() > 80.0 {
-                    ui.label(RichText::new("Generating...").small().color(Palette::of(ui).weak));
+                    ui.label(RichText::new(scene.state.busy_words()).small().color(Palette::of(ui).weak));
                 }
             }
         });

@@ -1,6 +1,6 @@
 //! The bench that the window's tests drive: the real window over a scripted engine, in a folder of its own.
 
-use crate::support::scripted::{Log, Script, ScriptedBackend};
+use crate::support::scripted::{Call, Log, Script, ScriptedBackend};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
 use llmeval::app::{Answer, Ask, Storage, WindowApp, World};
@@ -38,6 +38,8 @@ pub struct Setting {
     /// What the dialogs answer, in order.
     pub answers: Vec<Option<PathBuf>>,
     pub facts: ModelFacts,
+    /// What the engine was asked to do.
+    pub log: Log,
 }
 
 impl Default for Setting {
@@ -57,6 +59,7 @@ impl Default for Setting {
                 load_seconds: 0.5,
                 exact_width: Ok(8),
             },
+            log: Log::default(),
         }
     }
 }
@@ -142,6 +145,11 @@ impl Bench {
 
     pub fn folder(&self) -> &Path {
         self.setting.path()
+    }
+
+    /// What the engine was asked to do so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.setting.log.calls()
     }
 
     /// What the dialogs were asked.
@@ -307,6 +315,7 @@ impl egui::DroppedFile for DroppedPath {
 fn loader(setting: &Setting, sources: Arc<Mutex<Vec<ModelSource>>>) -> llmeval::app::Loader {
     let loads = Mutex::new(setting.loads.clone().into_iter().peekable());
     let facts = setting.facts.clone();
+    let log = setting.log.clone();
     Arc::new(move |source, progress| {
         sources.lock().unwrap().push(source.clone());
         let script = {
@@ -317,7 +326,7 @@ fn loader(setting: &Setting, sources: Arc<Mutex<Vec<ModelSource>>>) -> llmeval::
             }
             next
         };
-        let facts = facts.clone();
+        let (facts, log) = (facts.clone(), log.clone());
         Box::pin(async move {
             match script {
                 LoadScript::Fails(message) => anyhow::bail!(message),
@@ -326,8 +335,7 @@ fn loader(setting: &Setting, sources: Arc<Mutex<Vec<ModelSource>>>) -> llmeval::
                     std::future::pending().await
                 }
                 LoadScript::Loads(script) => {
-                    let backend =
-                        move |_: &LoadCancel| Ok::<_, String>((ScriptedBackend::new(script, Log::default()), facts));
+                    let backend = move |_: &LoadCancel| Ok::<_, String>((ScriptedBackend::new(script, log), facts));
                     let started = engine::start(EngineSettings::default(), backend).await;
                     let (engine, facts) = started.map_err(|error| anyhow::anyhow!("{error}"))?;
                     Ok(LoadedModel::new(engine, text_model(), source, facts))

@@ -82,6 +82,7 @@ fn result(config: &llmeval::ParallelConfig, index: u32) -> EvaluationResult {
             last_token_s: Some(last),
             ended_s: last,
         },
+        replay: None,
     }
 }
 

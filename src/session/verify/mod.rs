@@ -1,7 +1,9 @@
 //! Proof that sessions are isolated: the same sessions together and alone, token by token, logits by logits.
 
+mod replay;
 mod schedule;
 
+pub use replay::{replay, replayable};
 pub use schedule::{Part, schedule};
 
 use super::LoadedModel;
@@ -85,6 +87,9 @@ pub enum VerifyError {
     /// A prompt can't be tokenized.
     #[error("session {0}: {1}")]
     Prompt(SessionId, SessionError),
+    /// A session can't be run alone.
+    #[error("session {0}: {1}")]
+    Replay(SessionId, String),
     /// The engine is gone.
     #[error(transparent)]
     Engine(#[from] EngineGone),
@@ -128,23 +133,6 @@ pub async fn verify(
         comparisons,
         config: config.clone(),
     })
-}
-
-/// Runs a session of `config` alone and gives the first position of its answer, if any, at which its tokens differ
-/// from `tokens`, which it gave among others. `is_whole` says that those ended by themselves.
-pub async fn first_difference(
-    model: &LoadedModel,
-    config: &ParallelConfig,
-    id: SessionId,
-    tokens: &[u32],
-    is_whole: bool,
-) -> Result<Option<u32>, VerifyError> {
-    let request = request(model, config, id).await?;
-    let alone = run_part(model, request, config.execution, None, |_| {}).await?;
-    if let Some(error) = alone.error {
-        return Err(VerifyError::Prompt(id, SessionError(error)));
-    }
-    Ok(first_difference_of(tokens, &alone.tokens, !is_whole))
 }
 
 async fn requests(model: &LoadedModel, config: &ParallelConfig) -> Result<Vec<SessionRequest>, VerifyError> {

@@ -1,0 +1,203 @@
+//! The scaling view: a sweep over numbers of sessions, its charts and its table.
+
+use super::scene::Scene;
+use super::theme::{self, CONTROL_HEIGHT, HALF, Palette, STEP};
+use super::{chart, widgets};
+use crate::protocol::{Execution, ScalingRow};
+use crate::state::{MOST_LOG2, ScalingAction, ScalingFormat, ScalingPhase, ScalingState, bytes};
+use egui::{Align, DragValue, Label, Layout, RichText, Ui, vec2};
+use egui_extras::{Column, TableBuilder};
+
+/// The least height of the charts.
+const CHART_MIN_HEIGHT: f32 = 176.0;
+/// The share of the height that the charts take.
+const CHART_SHARE: f32 = 0.55;
+
+/// Draws the column of controls of the next sweep.
+pub fn show_options(ui: &mut Ui, scene: &mut Scene<'_>) {
+    widgets::section(ui, "Sweep");
+    let refusal = scene.state.model.loaded().and_then(|model| model.exact_width.as_ref().err());
+    for execution in Execution::ALL {
+        let refusal = refusal.filter(|_| execution == Execution::Exact);
+        let label = format!("Run {execution}");
+        let help = refusal.map_or_else(|| format!("Runs the sessions in {execution} execution"), Clone::clone);
+        ui.add_enabled_ui(refusal.is_none(), |ui| {
+            widgets::switch(ui, scene.settings.scaling.switch(execution), &label, &help);
+        });
+    }
+    let settings = &mut scene.settings.scaling;
+    widgets::slider(
+        ui,
+        "Up to sessions",
+        &mut settings.most_log2,
+        MOST_LOG2,
+        |slider| slider.step_by(1.0),
+        |value| format!("{:.0}", value.exp2()),
+    );
+    let limit = DragValue::new(&mut settings.max_tokens).range(1..=32_768).speed(4);
+    widgets::number(ui, "Max tokens", "The most tokens of each session's answer", limit);
+    ui.add_space(STEP);
+    let words = "Prompts, sampling and seed are those of the parallel view.";
+    ui.add(Label::new(theme::caption(ui, words)).wrap());
+}
+
+/// Draws the sweep.
+pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
+    theme::card(ui).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        header(ui, scene);
+    });
+    let Some(sweep) = &scene.state.scaling else { return };
+    ui.add_space(HALF);
+    let height = (ui.available_height() * CHART_SHARE).max(CHART_MIN_HEIGHT);
+    chart::show(ui, sweep, height);
+    ui.add_space(HALF);
+    table(ui, sweep);
+}
+
+fn header(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let sweep = scene.state.scaling.as_ref();
+    let row = vec2(ui.available_width(), CONTROL_HEIGHT);
+    ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
+        buttons(ui, scene);
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            let (title, caption) = match sweep {
+                Some(sweep) => (sweep.subject.clone(), status(sweep)),
+                None => ("Scaling".to_owned(), "How throughput grows with the number of sessions".to_owned()),
+            };
+            ui.label(theme::title(title));
+            ui.add(Label::new(theme::caption(ui, caption)).truncate());
+        });
+    });
+    let palette = Palette::of(ui);
+    match sweep {
+        Some(sweep) if sweep.is_running() => {
+            let share = sweep.rows.len() as f32 / sweep.runs().max(1) as f32;
+            widgets::progress(ui, share, palette.accent, "Progress of the sweep");
+        }
+        _ => {
+            if let Some(problem) = sweep.and_then(problem).or_else(|| obstacle(scene)) {
+                let words = RichText::new(problem).small().color(palette.bad);
+                ui.add(Label::new(words).wrap().selectable(true));
+            }
+        }
+    }
+}
+
+fn buttons(ui: &mut Ui, scene: &mut Scene<'_>) {
+    let size = vec2(112.0, CONTROL_HEIGHT);
+    if scene.state.is_scaling() {
+        if widgets::stop_button(ui, "Stop the sweep", true, size).on_hover_text("Esc").clicked() {
+            scene.scaling(ScalingAction::Stop);
+        }
+    } else {
+        let obstacle = scene.state.scaling_obstacle();
+        let response = widgets::primary_button(ui, "Run the sweep", obstacle.is_none(), size);
+        let response = match obstacle {
+            Some(obstacle) => response.on_disabled_hover_text(obstacle),
+            None => response,
+        };
+        if response.clicked() {
+            scene.scaling(ScalingAction::Start);
+        }
+    }
+    let has_rows = scene.state.scaling.as_ref().is_some_and(|sweep| !sweep.rows.is_empty());
+    if has_rows {
+        ui.add_enabled_ui(!scene.state.dialog_is_open, |ui| {
+            ui.menu_button("Export", |ui| {
+                for format in ScalingFormat::ALL {
+                    if ui.button(format!("{}…", format.name())).clicked() {
+                        scene.scaling(ScalingAction::Export(format));
+                        ui.close();
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// Why nothing can start, where that isn't plain to see.
+fn obstacle(scene: &Scene<'_>) -> Option<String> {
+    scene.state.scaling_obstacle().filter(|_| !scene.state.is_busy() && scene.state.model.loaded().is_some())
+}
+
+/// Where the sweep stands, in words.
+fn status(sweep: &ScalingState) -> String {
+    let (done, runs) = (sweep.rows.len(), sweep.runs());
+    match &sweep.phase {
+        ScalingPhase::Running { execution, sessions: 1 } => {
+            format!("Run {} of {runs}: {execution}, 1 session", done + 1)
+        }
+        ScalingPhase::Running { execution, sessions } => {
+            format!("Run {} of {runs}: {execution}, {sessions} sessions", done + 1)
+        }
+        ScalingPhase::Ended => format!("{runs} runs of up to {} tokens a session", sweep.settings.max_tokens),
+        ScalingPhase::Stopped => format!("Stopped after {done} of {runs} runs"),
+        ScalingPhase::Failed(_) => format!("Broke after {done} of {runs} runs"),
+    }
+}
+
+/// What went wrong, in words.
+fn problem(sweep: &ScalingState) -> Option<String> {
+    if let ScalingPhase::Failed(message) = &sweep.phase {
+        return Some(message.clone());
+    }
+    let row = sweep.rows.iter().find(|row| row.failed > 0)?;
+    let error = row.error.as_deref().unwrap_or("no reason given");
+    let ScalingRow { failed, sessions, execution, .. } = row;
+    Some(format!("{failed} of {sessions} sessions failed in {execution} execution, so it has no point there: {error}"))
+}
+
+/// The table's columns: heading, and what a cell says.
+type Cell = fn(&ScalingRow) -> String;
+const COLUMNS: [(&str, Cell); 9] = [
+    ("Execution", |row| row.execution.to_string()),
+    ("Sessions", |row| row.sessions.to_string()),
+    ("Tokens/s", |row| format!("{:.1}", row.tokens_per_second)),
+    ("Each", |row| format!("{:.1}", row.tokens_per_second_per_session)),
+    ("First p50", |row| format!("{:.0} ms", row.time_to_first_token_p50_ms)),
+    ("First p95", |row| format!("{:.0} ms", row.time_to_first_token_p95_ms)),
+    ("Memory", |row| bytes(row.peak_memory_bytes)),
+    ("Speed-up", |row| row.speed_up.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×"))),
+    ("Failed", |row| row.failed.to_string()),
+];
+
+fn table(ui: &mut Ui, sweep: &ScalingState) {
+    let palette = *Palette::of(ui);
+    theme::card(ui).show(ui, |ui| {
+        let height = (ui.available_height() - CONTROL_HEIGHT - STEP).max(64.0);
+        TableBuilder::new(ui)
+            .striped(true)
+            .auto_shrink(false)
+            .max_scroll_height(height)
+            .cell_layout(Layout::left_to_right(Align::Center))
+            .column(Column::exact(80.0))
+            .columns(Column::remainder().at_least(44.0).clip(true), COLUMNS.len() - 1)
+            .header(CONTROL_HEIGHT, |mut row| {
+                for (title, _) in COLUMNS {
+                    row.col(|ui| {
+                        let text = RichText::new(title).font(theme::semibold(12.0)).color(palette.weak);
+                        ui.add(Label::new(text).truncate());
+                    });
+                }
+            })
+            .body(|body| {
+                body.rows(CONTROL_HEIGHT, sweep.rows.len(), |mut row| {
+                    let Some(figures) = sweep.rows.get(row.index()) else { return };
+                    for (place, (_, cell)) in COLUMNS.into_iter().enumerate() {
+                        row.col(|ui| {
+                            let color = if figures.failed > 0 {
+                                palette.bad
+                            } else if place == 0 {
+                                chart::color(&palette, figures.execution)
+                            } else {
+                                palette.text
+                            };
+                            let text = RichText::new(cell(figures)).color(color);
+                            ui.add(Label::new(text).truncate().selectable(true));
+                        });
+                    }
+                });
+            });
+    });
+}
