@@ -86,7 +86,10 @@ fn chart(ui: &mut Ui, sweep: &ScalingState, figure: &Figure) {
         })
         .y_grid_spacer(move |_| {
             let step = nice_step(top * HEADROOM / 5.0);
-            (0..=5).map(|place| GridMark { value: step * f64::from(place), step_size: step }).collect()
+            let values = (0..=5).map(|place| step * f64::from(place));
+            // A label on the upper edge would stand outside of the chart.
+            let inside = values.filter(|value| *value <= top * HEADROOM * 0.97);
+            inside.map(|value| GridMark { value, step_size: step }).collect()
         })
         .x_axis_formatter(|mark, _| sessions(mark.value).to_string())
         .label_formatter(move |hover| match hover {
