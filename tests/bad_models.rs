@@ -2,7 +2,7 @@
 
 use crate::model_fixtures::root;
 use llmeval::hub::ModelFiles;
-use llmeval::model::MlxBackend;
+use llmeval::model::{MlxBackend, check};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ fn copy_of(name: &str) -> TempDir {
 fn refusal(folder: &Path) -> String {
     let files = ModelFiles::in_folder(folder).unwrap();
     let message = MlxBackend::load(&files).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(check(&files).unwrap_err().to_string(), message, "a look at the headers finds the same");
     assert!(!message.contains(".cpp"), "names C++ sources: {message}");
     assert!(!message.contains('\n'), "is more than one line: {message}");
     message

@@ -1,6 +1,8 @@
 //! `llmeval models` as a person runs it: the program itself, against a hub on this machine.
 
 use crate::local_hub::{Fault, ID, LocalHub, sha256};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -125,6 +127,39 @@ fn info_says_what_a_folder_holds_and_whether_it_will_run() {
     assert_eq!((&info["sessions"], &info["tokens"]), (&2.into(), &10.into()));
     let words = String::from_utf8(home.run(&["info", folder.to_str().unwrap()]).stdout).unwrap();
     assert!(words.contains("Will run       yes"), "{words}");
+}
+
+#[test]
+fn info_says_why_a_model_will_not_run_before_it_is_downloaded_and_after() {
+    let mut files = repository();
+    let config = serde_json::json!({
+        "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 320,
+        "intermediate_size": 64, "max_position_embeddings": 512, "rope_scaling": {"rope_type": "yarn"},
+    });
+    files.insert("config.json".into(), config.to_string().into_bytes());
+    let tensors = [("a", TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap())];
+    files.insert(SHARD.into(), safetensors::serialize(tensors, None).unwrap());
+    let home = Home { server: LocalHub::start(files), folder: TempDir::new().unwrap() };
+    let before = home.json(&["info", ID]);
+    assert!(before["problem"].as_str().unwrap().contains("yarn is not supported"), "{before}");
+    home.json(&["pull", ID]);
+    assert_eq!(home.json(&["info", ID])["problem"], before["problem"]);
+}
+
+#[test]
+fn a_dense_folder_is_converted_once() {
+    let home = Home::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/llama-untied-bf16");
+    let target = home.folder.path().join("four");
+    let arguments = ["convert", source.to_str().unwrap(), target.to_str().unwrap()];
+    let converted = home.json(&arguments);
+    assert_eq!(converted["folder"], target.to_str().unwrap());
+    let info = home.json(&["info", target.to_str().unwrap()]);
+    assert_eq!((&info["quantization"], &info["problem"]), (&"4 bits, groups of 64".into(), &Value::Null));
+    assert_eq!(info["footprint"]["parameters"], converted["parameters"]);
+    let again = home.run(&arguments);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
 }
 
 #[test]

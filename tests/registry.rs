@@ -204,5 +204,5 @@ async fn models_of_the_cache_are_listed_with_what_is_here_of_them() {
     hub.pull(ID, |_| ()).await.unwrap();
     let whole = listed().unwrap();
     assert!(matches!(whole.on_disk, OnDisk::Whole { .. }));
-    assert_eq!((whole.entry, whole.fits), (None, None));
+    assert_eq!((whole.entry, whole.parameters, whole.fits), (None, Some(64 * 64 + 64), Some(true)));
 }

@@ -5,12 +5,13 @@ use super::convert::{self, ConvertArguments};
 use super::interrupt::Interrupt;
 use super::progress::LoadBar;
 use crate::hub::{Hub, HubError, HubSettings, Machine, ModelFiles, Token, inspect, resolve, sampling_defaults};
-use crate::model::{ComputeDevice, supported_architectures};
+use crate::model::{ComputeDevice, check, check_config, supported_architectures};
 use crate::protocol::{ListedModel, MEMORY_TOKENS, ModelCard, ModelSource, OnDisk, SamplingDefaults};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
 
 /// What to do with models.
 #[derive(Args, Clone, Debug)]
@@ -132,7 +133,7 @@ impl ListRow {
         Self {
             model: model.source.to_string(),
             family: entry.map(|entry| entry.family.clone()),
-            parameters: entry.map(|entry| entry.parameters),
+            parameters: model.parameters,
             download_bytes: entry.map(|entry| entry.download_bytes),
             memory_bytes: model.memory_bytes,
             sampling: entry.map(|entry| entry.sampling),
@@ -165,14 +166,14 @@ fn join(one: &str, other: &str) -> String {
 
 async fn info(model: &str, sessions: u64, tokens: u64, json: bool) -> anyhow::Result<u8> {
     let source = ModelSource::parse(model);
-    let (card, on_disk) = card(&source).await?;
     let machine = Machine::detect(ComputeDevice::detect().kind);
+    let Looked { card, on_disk, refusal } = look(&source).await?;
     let info = Info {
         model: source.to_string(),
         sampling: sampling_defaults(&source),
         memory_bytes: card.footprint.bytes(sessions, tokens, machine.device),
         machine_memory_bytes: machine.memory_bytes,
-        problem: problem(&card, machine, sessions, tokens),
+        problem: refusal.or_else(|| too_large(&card, machine, sessions, tokens)),
         sessions,
         tokens,
         on_disk,
@@ -181,29 +182,34 @@ async fn info(model: &str, sessions: u64, tokens: u64, json: bool) -> anyhow::Re
     if json { print_json(&info) } else { info.print(machine) }
 }
 
-/// What a model is: from its files where they are here, else from the hub.
-async fn card(source: &ModelSource) -> anyhow::Result<(ModelCard, OnDisk)> {
+/// What a look at configuration and headers gave.
+struct Looked {
+    card: ModelCard,
+    on_disk: OnDisk,
+    /// Why a load would refuse it; none where it wouldn't.
+    refusal: Option<String>,
+}
+
+/// Looks at a model's files where they are here, else at those of the hub.
+async fn look(source: &ModelSource) -> anyhow::Result<Looked> {
     let hub = Hub::from_environment()?;
+    let on_disk = hub.on_disk(source);
     let files: ModelFiles = match source {
         ModelSource::Hub(id) => match hub.cached(id)? {
             Some(files) => files,
-            None => return Ok((hub.peek(id).await?, hub.on_disk(source))),
+            None => {
+                let card = hub.peek(id).await?;
+                let refusal = check_config(Path::new("config.json"), card.config.clone()).err();
+                return Ok(Looked { card, on_disk, refusal: refusal.map(|error| error.to_string()) });
+            }
         },
         local => resolve(local, |_| ()).await?,
     };
-    Ok((inspect(&files)?, hub.on_disk(source)))
+    let refusal = check(&files).err().map(|error| error.to_string());
+    Ok(Looked { card: inspect(&files)?, on_disk, refusal })
 }
 
-/// Why the model won't run; none where it will.
-fn problem(card: &ModelCard, machine: Machine, sessions: u64, tokens: u64) -> Option<String> {
-    if !is_supported(&card.architecture) {
-        let supported: Vec<_> = supported_architectures().collect();
-        let architecture = &card.architecture;
-        return Some(format!(
-            "the architecture {architecture} is not supported; supported are {}",
-            supported.join(", ")
-        ));
-    }
+fn too_large(card: &ModelCard, machine: Machine, sessions: u64, tokens: u64) -> Option<String> {
     let needed = card.footprint.bytes(sessions, tokens, machine.device);
     (!machine.fits(needed)).then(|| {
         let (needed, memory) = (bytes(needed), bytes(machine.memory_bytes));

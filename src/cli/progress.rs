@@ -1,11 +1,12 @@
 //! Progress of download and load, on a terminal only.
 
+use super::models::bytes;
 use crate::protocol::LoadProgress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
-const DOWNLOAD: &str = "[{bar:24}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left: {wide_msg}";
-const DOWNLOAD_OF_UNKNOWN_SIZE: &str = "{spinner} {bytes}, {bytes_per_sec}: {wide_msg}";
+const DOWNLOAD: &str = "[{bar:24}] {wide_msg}";
+const DOWNLOAD_OF_UNKNOWN_SIZE: &str = "{spinner} {wide_msg}";
 const LOAD: &str = "{spinner} {msg}";
 
 /// A line on stderr that shows how far a load has come; nothing where stderr is no terminal.
@@ -25,17 +26,13 @@ impl LoadBar {
     /// Shows how far it has come.
     pub fn show(&self, progress: &LoadProgress) {
         match progress {
-            LoadProgress::Downloading { files, done_bytes, total_bytes, done_files, total_files, .. } => {
+            LoadProgress::Downloading { done_bytes, total_bytes, .. } => {
                 self.style(if total_bytes.is_some() { DOWNLOAD } else { DOWNLOAD_OF_UNKNOWN_SIZE });
                 if let Some(total) = total_bytes {
                     self.bar.set_length(*total);
                 }
                 self.bar.set_position(*done_bytes);
-                let mut words = format!("{done_files} of {total_files} files");
-                for file in files {
-                    words.push_str(&format!(", {} {}%", file.name, file.percent()));
-                }
-                self.bar.set_message(words);
+                self.bar.set_message(download_words(progress));
             }
             LoadProgress::Loading => {
                 self.style(LOAD);
@@ -56,6 +53,28 @@ impl LoadBar {
             self.bar.set_style(style);
         }
     }
+}
+
+/// "157 KB of 383 KB, 70 KB/s, 3 seconds left, 5 of 7 files: model.safetensors 32%".
+fn download_words(progress: &LoadProgress) -> String {
+    let LoadProgress::Downloading { files, done_bytes, total_bytes, done_files, total_files, bytes_per_second } =
+        progress
+    else {
+        return String::new();
+    };
+    let mut words = bytes(*done_bytes);
+    if let Some(total) = total_bytes {
+        words.push_str(&format!(" of {}", bytes(*total)));
+    }
+    if let Some(speed) = bytes_per_second {
+        words.push_str(&format!(", {}/s", bytes(*speed as u64)));
+    }
+    if let Some(left) = progress.seconds_left() {
+        words.push_str(&format!(", {} left", HumanDuration(Duration::from_secs_f64(left))));
+    }
+    words.push_str(&format!(", {done_files} of {total_files} files"));
+    let each: Vec<String> = files.iter().map(|file| format!("{} {}%", file.name, file.percent())).collect();
+    if each.is_empty() { words } else { format!("{words}: {}", each.join(", ")) }
 }
 
 /// A bar on stderr over the steps of a longer command; nothing where stderr is no terminal.

@@ -1,7 +1,7 @@
 //! The list that a person chooses from: the registry, and what else is in the cache, with what is here and what fits.
 
-use super::{Hub, ModelFiles, check_starter, registry, starter_path};
-use crate::protocol::{DeviceKind, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry};
+use super::{Hub, ModelFiles, check_starter, inspect, registry, starter_path};
+use crate::protocol::{DeviceKind, Footprint, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry};
 use std::path::Path;
 
 /// The machine that models are to run on.
@@ -23,6 +23,11 @@ impl Machine {
         Self { device, memory_bytes: sysinfo::System::new_with_specifics(kind).total_memory() }
     }
 
+    /// Bytes that a model takes here with 1 and with 8 sessions of [`MEMORY_TOKENS`] tokens.
+    fn memory(&self, footprint: &Footprint) -> [u64; 2] {
+        [1, 8].map(|sessions| footprint.bytes(sessions, MEMORY_TOKENS, self.device))
+    }
+
     /// Whether `bytes` of model and sessions leave the rest of the machine enough.
     pub fn fits(&self, bytes: u64) -> bool {
         bytes as f64 <= self.memory_bytes as f64 * Self::USABLE
@@ -36,26 +41,36 @@ impl Hub {
         let mut others = self.cached_ids();
         others.retain(|id| entries.iter().all(|entry| entry.id != *id));
         let listed = entries.into_iter().map(|entry| self.listed(entry, machine));
-        let others = others.into_iter().map(|id| ListedModel {
-            name: id.clone(),
-            on_disk: self.on_disk(&ModelSource::Hub(id.clone())),
-            source: ModelSource::Hub(id),
-            entry: None,
-            memory_bytes: None,
-            fits: None,
-        });
+        let others = others.into_iter().map(|id| self.cached_model(id, machine));
         // A repository that nothing was kept of, as after `discard_partial`, is no choice.
         listed.chain(others.filter(|model| model.on_disk != OnDisk::No)).collect()
     }
 
+    /// A model of the cache, with what its configuration and headers say.
+    fn cached_model(&self, id: String, machine: Machine) -> ListedModel {
+        let files = self.cached(&id).ok().flatten();
+        let card = files.and_then(|files| inspect(&files).ok());
+        let memory = card.as_ref().map(|card| machine.memory(&card.footprint));
+        ListedModel {
+            name: id.clone(),
+            on_disk: self.on_disk(&ModelSource::Hub(id.clone())),
+            source: ModelSource::Hub(id),
+            entry: None,
+            parameters: card.map(|card| card.footprint.parameters),
+            memory_bytes: memory,
+            fits: memory.map(|[one, _]| machine.fits(one)),
+        }
+    }
+
     fn listed(&self, entry: RegistryEntry, machine: Machine) -> ListedModel {
         let source = entry.source();
-        let memory = [1, 8].map(|sessions| entry.footprint().bytes(sessions, MEMORY_TOKENS, machine.device));
+        let memory = machine.memory(&entry.footprint());
         ListedModel {
             name: entry.name.clone(),
             on_disk: self.on_disk(&source),
             fits: Some(machine.fits(memory[0])),
             memory_bytes: Some(memory),
+            parameters: Some(entry.parameters),
             source,
             entry: Some(entry),
         }

@@ -5,7 +5,9 @@ use super::safetensors::{TensorIndex, read_tensor_index};
 use super::{FolderFiles, HubError, ModelFiles, read_json};
 use crate::protocol::{Footprint, ModelCard};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Reads configuration and headers of a model on this machine.
 pub fn inspect(files: &ModelFiles) -> Result<ModelCard, HubError> {
@@ -37,6 +39,7 @@ struct Quantization {
 /// A model's parts that the card is made from.
 pub(super) struct Parts {
     pub(super) config: Config,
+    pub(super) raw_config: Value,
     pub(super) tensors: TensorIndex,
     pub(super) chat_template: Option<String>,
 }
@@ -61,8 +64,15 @@ impl Parts {
             has_chat_template: self.chat_template.is_some(),
             can_think: self.chat_template.is_some_and(|template| template.contains("enable_thinking")),
             footprint,
+            config: self.raw_config,
         }
     }
+}
+
+/// The fields of config.json, the file `path`, that a card needs.
+pub(super) fn read_config(path: &Path, config: &Value) -> Result<Config, HubError> {
+    Config::deserialize(config)
+        .map_err(|error| HubError::Unsupported { path: path.to_owned(), problem: error.to_string() })
 }
 
 /// Counts weights as if they were not quantised: a quantised one has a scale for each group of weights.
@@ -95,14 +105,16 @@ fn inspect_folder(files: &FolderFiles) -> Result<ModelCard, HubError> {
         Some(path) => template_of(&read_json(path)?),
         None => files.tokenizer_config.as_deref().map(read_json).transpose()?.as_ref().and_then(template_of),
     };
-    Ok(Parts { config: read_json(&files.config)?, tensors: read_tensor_index(files)?, chat_template }.card())
+    let raw_config: Value = read_json(&files.config)?;
+    let config = read_config(&files.config, &raw_config)?;
+    Ok(Parts { config, raw_config, tensors: read_tensor_index(files)?, chat_template }.card())
 }
 
 /// The `chat_template` of tokenizer_config.json or chat_template.json: a text, or a list of named ones.
-pub(super) fn template_of(json: &serde_json::Value) -> Option<String> {
+pub(super) fn template_of(json: &Value) -> Option<String> {
     match json.get("chat_template")? {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Null => None,
         named => Some(named.to_string()),
     }
 }
@@ -127,5 +139,6 @@ fn inspect_gguf(file: &Gguf) -> Result<ModelCard, HubError> {
             kv_elements_per_token: 2 * number("block_count")? * kv_heads * head_dim,
             context_length: number("context_length")?,
         },
+        config: Value::Null,
     })
 }

@@ -1,6 +1,6 @@
 //! Reads configuration and headers of a model that lies on the hub: a few hundred KB, no weights.
 
-use super::inspect::{Parts, template_of};
+use super::inspect::{Parts, read_config, template_of};
 use super::json::parse_json;
 use super::refusal::Failure;
 use super::repository::{Listing, RemoteFile};
@@ -20,10 +20,11 @@ impl Hub {
         let listing = self.listing(id).await?;
         let peek = Peek { hub: self, id, listing: &listing };
         let config = peek.json("config.json").await?;
-        let config = config.ok_or_else(|| peek.not_a_model("it has no config.json"))?;
+        let raw_config = config.ok_or_else(|| peek.not_a_model("it has no config.json"))?;
         let config =
-            serde_json::from_value(config).map_err(|error| peek.not_a_model(&format!("config.json: {error}")))?;
-        Ok(Parts { config, tensors: peek.tensors().await?, chat_template: peek.chat_template().await? }.card())
+            read_config(Path::new("config.json"), &raw_config).map_err(|error| peek.not_a_model(&error.to_string()))?;
+        Ok(Parts { config, raw_config, tensors: peek.tensors().await?, chat_template: peek.chat_template().await? }
+            .card())
     }
 }
 

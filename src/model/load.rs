@@ -12,6 +12,7 @@ use crate::hub::{self, FolderFiles, ModelFiles, gguf::Gguf, safetensors::read_te
 use crate::protocol::ModelFacts;
 use mlx_rs::Array;
 use mlx_rs::transforms::eval;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
@@ -61,6 +62,28 @@ pub(super) fn load(
         exact_width: choose_width(&decoder, device.kind),
     };
     Ok(Loaded { decoder, facts })
+}
+
+/// Whether a load would take the files, from configuration and headers alone: no weight is read.
+pub fn check(files: &ModelFiles) -> Result<(), ModelError> {
+    match files {
+        ModelFiles::Folder(folder) => {
+            let (config, mut weights) = open_folder(folder, Compute::AsStored, None)?;
+            drop(architecture::find(&config.model_type)?(&config, &mut weights)?);
+            weights.finish(&config)
+        }
+        ModelFiles::Gguf(path) => {
+            let file = Gguf::open(path)?;
+            architecture::find(&Config::new(gguf::config(&file)?)?.model_type)?;
+            Ok(file.check_tensor_types()?)
+        }
+    }
+}
+
+/// Whether a load would take a model with this config.json; `file` names it in errors.
+pub fn check_config(file: &Path, config: Value) -> Result<(), ModelError> {
+    let config = Config::new(Fields::new(file, config))?;
+    architecture::find(&config.model_type).map(|_| ())
 }
 
 /// Reads config.json, checks the shards' headers and names their tensors; no weight is read yet.

@@ -148,6 +148,8 @@ pub struct ListedModel {
     pub entry: Option<RegistryEntry>,
     /// How much of it is here.
     pub on_disk: OnDisk,
+    /// Weights counted as if they were not quantised; none where that is not known.
+    pub parameters: Option<u64>,
     /// Bytes that it takes with 1 and with 8 sessions of [`MEMORY_TOKENS`] tokens; none where that is not known.
     pub memory_bytes: Option<[u64; 2]>,
     /// Whether one session of [`MEMORY_TOKENS`] tokens fits this machine's memory; none where that is not known.
@@ -176,4 +178,7 @@ pub struct ModelCard {
     pub can_think: bool,
     /// What its memory depends on.
     pub footprint: Footprint,
+    /// config.json itself; null for a GGUF file.
+    #[serde(skip)]
+    pub config: serde_json::Value,
 }

@@ -71,7 +71,14 @@ pub fn place(model: &ListedModel) -> String {
 /// What is known of a listed model, in lines: "mlx-community/Qwen3-1.7B-4bit • 1.7B parameters • 4 bits • 40960 tokens
 /// of context • can think" over "3.9 GB of memory with 1 session, 7.1 GB with 8 • temperature 0.6, top-p 0.95".
 pub fn note(model: &ListedModel) -> Vec<String> {
-    let Some(entry) = &model.entry else { return vec!["In the cache of this machine".into()] };
+    let memory = model
+        .memory_bytes
+        .map(|[one, eight]| format!("{} of memory with 1 session, {} with 8", bytes(one), bytes(eight)));
+    let Some(entry) = &model.entry else {
+        let parameters = model.parameters.map(|count| format!("{} parameters", parameters(count)));
+        let known = ["In the cache of this machine".to_owned()].into_iter().chain(parameters).chain(memory);
+        return vec![known.collect::<Vec<_>>().join(" • ")];
+    };
     let thinking = if entry.can_think { " • can think" } else { "" };
     let first = format!(
         "{} • {} parameters • {} bits • {} tokens of context{thinking}",
@@ -80,9 +87,6 @@ pub fn note(model: &ListedModel) -> Vec<String> {
         entry.bits,
         entry.context_length
     );
-    let memory = model
-        .memory_bytes
-        .map(|[one, eight]| format!("{} of memory with 1 session, {} with 8", bytes(one), bytes(eight)));
     let ends = (!entry.extra_stop_tokens.is_empty()).then(|| format!("stops at {}", entry.extra_stop_tokens.join(" ")));
     let second: Vec<String> = [memory, entry.sampling.words(), ends].into_iter().flatten().collect();
     vec![first, second.join(" • ")]
