@@ -81,12 +81,22 @@ fn assert_names(message: &str, words: &[&str]) {
 fn an_unknown_architecture_is_refused_with_the_known_ones() {
     let message = refusal_with_config(json!({ "model_type": "mamba" }));
     assert_names(&message, &["model_type", "mamba", "llama", "mistral", "qwen2", "qwen3"]);
+    let message = refusal_with_config(json!({ "model_type": "lfm2", "layer_types": ["conv"], "hidden_size": null }));
+    assert_names(&message, &["model_type", "lfm2"]);
 }
 
 #[test]
 fn an_unknown_rope_scaling_is_refused_with_the_known_ones() {
     let message = refusal_with_config(json!({ "rope_scaling": { "type": "yarn", "factor": 4.0 } }));
     assert_names(&message, &["rope_scaling", "yarn", "default", "linear", "llama3"]);
+}
+
+#[test]
+fn layers_with_a_window_are_refused_where_the_architecture_has_none() {
+    let message = refusal_with_config(json!({ "layer_types": ["full_attention", "sliding_attention"] }));
+    assert_names(&message, &["layer_types", "sliding_attention", "full_attention"]);
+    let message = refusal_with_config(json!({ "use_sliding_window": true }));
+    assert_names(&message, &["use_sliding_window", "true", "false"]);
 }
 
 #[test]

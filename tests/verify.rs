@@ -1,7 +1,11 @@
 //! Verification finds nothing where sessions are isolated, and finds a leak where there is one.
 
+use crate::model_fixtures::root;
 use crate::support::scripted::{Script, Trouble, scripted_model};
-use llmeval::protocol::{Execution, FinishReason, ParallelConfig, Replay, RunReport, SessionId};
+use llmeval::engine::EngineSettings;
+use llmeval::load_model;
+use llmeval::model::supported_architectures;
+use llmeval::protocol::{Execution, FinishReason, ModelSource, ParallelConfig, Replay, RunReport, SessionId};
 use llmeval::session::verify::{Verdict, replay, replayable, schedule, verify};
 use llmeval::session::{LoadedModel, ParallelRun};
 use llmeval::text::{StopMatcher, TextStream};
@@ -114,6 +118,24 @@ async fn a_replay_that_fails_says_why_and_a_failed_session_has_none() {
     assert!(matches!(&found, Replay::Failed { error } if error.contains("session 1 can't take a step")), "{found:?}");
     let broken = report(&model, config(2)).await;
     assert_eq!(replayable(&broken).map(|session| session.id).collect::<Vec<_>>(), [SessionId(0)]);
+}
+
+#[tokio::test]
+async fn every_architecture_is_isolated_bit_for_bit() {
+    let models = root().join("models");
+    for architecture in supported_architectures() {
+        let packed = std::fs::read_dir(&models).unwrap().map(|entry| entry.unwrap().path()).find(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.split('-').next() == Some(architecture) && name.contains("bit")
+        });
+        let source = ModelSource::Folder(packed.unwrap());
+        let model = load_model(source, EngineSettings::default(), |_| {}).await.unwrap();
+        let config = ParallelConfig { max_tokens: 8, ..config(4) };
+        let report = verify(&model, &config, 1, |_, _| {}).await.unwrap();
+        assert_eq!(report.comparisons.len(), 4);
+        assert!(report.is_equal(), "{architecture}: {:?}", report.comparisons);
+        model.engine().shutdown().await;
+    }
 }
 
 #[test]

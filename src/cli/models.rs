@@ -205,8 +205,12 @@ async fn look(source: &ModelSource) -> anyhow::Result<Looked> {
         },
         local => resolve(local, |_| ()).await?,
     };
-    let refusal = check(&files).err().map(|error| error.to_string());
-    Ok(Looked { card: inspect(&files)?, on_disk, refusal })
+    match (inspect(&files), check(&files).err()) {
+        (Ok(card), refusal) => Ok(Looked { card, on_disk, refusal: refusal.map(|error| error.to_string()) }),
+        // Of an unknown architecture it is not known where its figures stand; that is the better reason.
+        (Err(_), Some(refusal)) => Err(refusal.into()),
+        (Err(error), None) => Err(error.into()),
+    }
 }
 
 fn too_large(card: &ModelCard, machine: Machine, sessions: u64, tokens: u64) -> Option<String> {

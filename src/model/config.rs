@@ -82,6 +82,15 @@ impl Fields {
         ModelError::Config { file: self.file.clone(), problem: problem.into() }
     }
 
+    /// The architecture's name.
+    pub fn model_type(&self) -> Result<&str, ModelError> {
+        match self.get("model_type") {
+            Value::String(name) => Ok(name),
+            Value::Null => Err(self.problem("the field model_type is missing")),
+            other => Err(self.problem(format!("model_type must be a name, not {other}"))),
+        }
+    }
+
     /// A positive integer, or `default` where absent.
     pub fn size(&self, field: &str, default: Option<i32>) -> Result<i32, ModelError> {
         match (self.get(field), default) {
@@ -120,11 +129,8 @@ impl Fields {
 impl Config {
     /// Reads and checks the fields that every architecture shares.
     pub fn new(fields: Fields) -> Result<Self, ModelError> {
-        let model_type = match fields.get("model_type") {
-            Value::String(name) => name.clone(),
-            Value::Null => return Err(fields.problem("the field model_type is missing")),
-            other => return Err(fields.problem(format!("model_type must be a name, not {other}"))),
-        };
+        let model_type = fields.model_type()?.to_owned();
+        refuse_windows(&model_type, &fields)?;
         let hidden_size = fields.size("hidden_size", None)?;
         let num_attention_heads = fields.size("num_attention_heads", None)?;
         let num_key_value_heads = fields.size("num_key_value_heads", Some(num_attention_heads))?;
@@ -160,6 +166,21 @@ impl Config {
             model_type,
             fields,
         })
+    }
+}
+
+/// Architectures that heed a sliding window; in the others its layers would see more than they were trained for.
+const WINDOWED: [&str; 4] = ["gemma2", "gemma3_text", "mistral", "phi3"];
+
+fn refuse_windows(model_type: &str, fields: &Fields) -> Result<(), ModelError> {
+    if WINDOWED.contains(&model_type) {
+        return Ok(());
+    }
+    let kinds = fields.get("layer_types").as_array().into_iter().flatten();
+    match kinds.filter_map(Value::as_str).find(|kind| *kind != "full_attention") {
+        Some(kind) => Err(unsupported("layer_types", kind, "full_attention")),
+        None if fields.flag("use_sliding_window", false)? => Err(unsupported("use_sliding_window", "true", "false")),
+        None => Ok(()),
     }
 }
 

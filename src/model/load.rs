@@ -74,7 +74,7 @@ pub fn check(files: &ModelFiles) -> Result<(), ModelError> {
         }
         ModelFiles::Gguf(path) => {
             let file = Gguf::open(path)?;
-            architecture::find(&Config::new(gguf::config(&file)?)?.model_type)?;
+            judge(gguf::config(&file)?)?;
             Ok(file.check_tensor_types()?)
         }
     }
@@ -82,8 +82,13 @@ pub fn check(files: &ModelFiles) -> Result<(), ModelError> {
 
 /// Whether a load would take a model with this config.json; `file` names it in errors.
 pub fn check_config(file: &Path, config: Value) -> Result<(), ModelError> {
-    let config = Config::new(Fields::new(file, config))?;
-    architecture::find(&config.model_type).map(|_| ())
+    judge(Fields::new(file, config)).map(|_| ())
+}
+
+/// Reads the configuration of a known architecture: only of those is it known what the fields mean.
+fn judge(fields: Fields) -> Result<Config, ModelError> {
+    architecture::find(fields.model_type()?)?;
+    Config::new(fields)
 }
 
 /// Reads config.json, checks the shards' headers and names their tensors; no weight is read yet.
@@ -92,8 +97,7 @@ pub(super) fn open_folder(
     compute: Compute,
     quantize: Option<Quantization>,
 ) -> Result<(Config, Weights), ModelError> {
-    let config = Config::new(Fields::new(&files.config, hub::read_json(&files.config)?))?;
-    architecture::find(&config.model_type)?;
+    let config = judge(Fields::new(&files.config, hub::read_json(&files.config)?))?;
     let quantizer = quantize.map(|usual| Quantizer::new(&config, usual)).transpose()?;
     // MLX's reader trusts the headers, so they are checked first.
     read_tensor_index(files)?;
@@ -113,7 +117,7 @@ fn read_shard(shard: &Path) -> Result<HashMap<String, Array>, ModelError> {
 
 fn open_gguf(path: &Path, compute: Compute) -> Result<(Config, Weights), ModelError> {
     let file = Gguf::open(path)?;
-    let mut config = Config::new(gguf::config(&file)?)?;
+    let mut config = judge(gguf::config(&file)?)?;
     file.check_tensor_types()?;
     let (tensors, scaling) = gguf::tensors(&file)?;
     if let Some(scaling) = scaling {

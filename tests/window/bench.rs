@@ -374,7 +374,7 @@ pub fn rounded(report: &RunReport) -> String {
             serde_json::Value::Array(values) => values.iter_mut().for_each(round),
             serde_json::Value::Object(fields) => fields.values_mut().for_each(round),
             serde_json::Value::Number(number) if number.is_f64() => {
-                *value = format!("{:.9}", number.as_f64().unwrap()).into()
+                *value = format!("{:.9e}", number.as_f64().unwrap()).into()
             }
             _ => {}
         }
