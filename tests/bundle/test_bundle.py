@@ -132,13 +132,16 @@ class Layout(unittest.TestCase):
 
     def test_dmg_holds_the_same_app(self):
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["7z", "x", "-y", f"-o{folder}", DMG], check=True, stdout=subprocess.DEVNULL)
-            image = next(path for path in Path(folder).iterdir() if path.is_file())
-            subprocess.run(["7z", "x", "-y", f"-o{folder}/volume", image], check=True, stdout=subprocess.DEVNULL)
-            app = next(Path(folder, "volume").rglob("LLMEval.app"))
+            # -snld: links that lead upwards are links of the app.
+            subprocess.run(["7zz", "x", "-y", "-snld", f"-o{folder}", DMG], check=True, stdout=subprocess.DEVNULL)
+            (volume,) = Path(folder).iterdir()
+            self.assertEqual(volume.name, "LLMEval")
+            self.assertTrue((volume / "Applications").is_symlink())
             for path in files():
-                copy = app / path.relative_to(unzipped())
+                copy = volume / path.relative_to(unzipped().parent)
                 self.assertEqual(copy.read_bytes(), path.read_bytes(), path)
+                self.assertEqual(os.access(copy, os.X_OK), os.access(path, os.X_OK), path)
+            check_bundle(volume / "LLMEval.app")
 
 
 class Code(unittest.TestCase):
@@ -189,12 +192,18 @@ class Signing(unittest.TestCase):
                 path.write_bytes(data)
             return change
 
+        def lead_elsewhere(app):
+            link = app / "Contents/Frameworks/mlx.metallib"
+            link.unlink()
+            link.symlink_to("../Resources/LLMEval.icns")
+
         changes = {
             "executable": flip("MacOS/llmeval", 100_000),
             "library": flip("Frameworks/libmlx.dylib", 1_000_000),
             "kernels": flip("Resources/mlx.metallib", -1),
             "Info.plist": flip("Info.plist", 500),
             "seal": flip("_CodeSignature/CodeResources", 500),
+            "link": lead_elsewhere,
             "file added": lambda app: (app / "Contents/Resources/extra").write_text("x"),
             "file removed": lambda app: (app / "Contents/Resources/LLMEval.icns").unlink(),
         }
