@@ -1,4 +1,4 @@
-//! What sessions cost each other: `cargo bench --bench fairness`.
+//! What sessions cost each other: `cargo bench --bench fairness`, or a part of it with `-- joins` or `-- shares`.
 //!
 //! A long prompt joins running streams under several stall budgets: how long did a stream pause, and when did the
 //! joiner's first token come? And sixteen sessions begin with one prompt: how much later than one do they have their
@@ -34,8 +34,14 @@ async fn main() -> Outcome<()> {
     let cores = std::thread::available_parallelism()?;
     let summary = model.summary();
     writeln!(stdout(), "{} on {cores} cores\n", summary.name)?;
-    joins(&model).await?;
-    shares(&model).await?;
+    let part = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
+    let is_asked = |name| part.as_deref().is_none_or(|part| part == name);
+    if is_asked("joins") {
+        joins(&model).await?;
+    }
+    if is_asked("shares") {
+        shares(&model).await?;
+    }
     model.engine().shutdown().await;
     Ok(())
 }
