@@ -90,7 +90,10 @@ async fn join(model: &LoadedModel, execution: Execution) -> Outcome<Join> {
         let stream = model.engine().submit(request(model, id, 32, 4000, 0)?, execution)?;
         let sender = sender.clone();
         streams.push(tokio::spawn(async move {
-            follow(stream, |at| drop(sender.send((id as usize, at)))).await;
+            follow(stream, |at| {
+                let _ = sender.send((id as usize, at));
+            })
+            .await;
         }));
     }
     let mut times: Vec<Vec<Instant>> = vec![Vec::new(); STREAMS as usize];
@@ -101,7 +104,10 @@ async fn join(model: &LoadedModel, execution: Execution) -> Outcome<Join> {
     let submitted = Instant::now();
     let joiner = model.engine().submit(request(model, STREAMS, LONG_PROMPT, 2, 0)?, execution)?;
     let mut first = None;
-    follow(joiner, |at| drop(first.get_or_insert(at))).await;
+    follow(joiner, |at| {
+        first.get_or_insert(at);
+    })
+    .await;
     let first = first.ok_or("the joiner gave no token")?;
     streams.iter().for_each(|stream| stream.abort());
     while let Ok((id, at)) = tokens.try_recv() {
@@ -148,7 +154,10 @@ async fn first_tokens(model: &LoadedModel, execution: Execution, sessions: u32, 
     let mut last = submitted;
     for stream in streams {
         let mut first = None;
-        follow(stream, |at| drop(first.get_or_insert(at))).await;
+        follow(stream, |at| {
+            first.get_or_insert(at);
+        })
+        .await;
         last = last.max(first.ok_or("a session gave no token")?);
     }
     Ok(last - submitted)
