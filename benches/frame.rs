@@ -1,7 +1,7 @@
 //! How long it takes to build one frame while 32 panels of 2,000 tokens stream: `cargo bench --bench frame`.
 
 use egui::{Context, RawInput, Rect, pos2, vec2};
-use llmeval::protocol::{DeviceKind, ModelSource, ModelSummary, SessionId, SessionUpdate, UpdateKind};
+use llmeval::protocol::{DeviceKind, ModelFacts, ModelSource, ModelSummary, SessionId, SessionUpdate, UpdateKind};
 use llmeval::state::{AppState, ModelState, RunState, Settings, View};
 use llmeval::ui::Contents;
 use std::io::Write;
@@ -80,15 +80,17 @@ fn summary() -> ModelSummary {
     ModelSummary {
         source: ModelSource::Starter,
         name: "starter".into(),
-        architecture: "llama".into(),
-        parameters: 134_515_008,
-        weight_bytes: 538_060_032,
-        kv_bytes_per_token: 46_080,
-        context_length: 8192,
-        device: DeviceKind::Cpu,
-        load_seconds: 1.0,
+        facts: ModelFacts {
+            architecture: "llama".into(),
+            parameters: 134_515_008,
+            weight_bytes: 538_060_032,
+            kv_bytes_per_token: 46_080,
+            context_length: 8192,
+            device: DeviceKind::Cpu,
+            load_seconds: 1.0,
+            exact_width: Ok(8),
+        },
         can_think: true,
         can_use_tools: true,
-        exact_width: Ok(8),
     }
 }

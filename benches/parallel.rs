@@ -25,8 +25,8 @@ async fn main() -> Outcome<()> {
         stdout(),
         "{} on {} ({cores} cores), loaded in {:.2} s",
         summary.name,
-        summary.device.name(),
-        summary.load_seconds
+        summary.facts.device.name(),
+        summary.facts.load_seconds
     )?;
     throughput(&model).await?;
     model.engine().shutdown().await;
@@ -49,7 +49,7 @@ async fn throughput(model: &LoadedModel) -> Outcome<()> {
     }
     let [one, serialized, batched] = whole.map(median);
     let [decode_one, _, decode_batched] = decode.map(median);
-    let weights = model.summary().weight_bytes;
+    let weights = model.summary().facts.weight_bytes;
     writeln!(stdout(), "1 session:              {one:7.1} tokens/s")?;
     writeln!(stdout(), "16 sessions serialized: {serialized:7.1} tokens/s")?;
     writeln!(stdout(), "16 sessions batched:    {batched:7.1} tokens/s")?;

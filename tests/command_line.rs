@@ -260,6 +260,54 @@ fn what_cannot_start_says_why_and_makes_exit_code_2() {
 }
 
 #[test]
+fn a_run_that_cannot_fit_is_refused_with_the_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json"] {
+        std::fs::copy(PathBuf::from(MODEL).join(file), folder.path().join(file)).unwrap();
+    }
+    let config = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+    let endless = config.replace(r#""max_position_embeddings": 512"#, r#""max_position_embeddings": 2000000000"#);
+    assert_ne!(config, endless);
+    std::fs::write(folder.path().join("config.json"), endless).unwrap();
+    let model = folder.path().to_str().unwrap();
+    let arguments = ["parallel", "--model", model, "--sessions", "1024", "--max-tokens", "1900000000", "--json"];
+    let output = llmeval(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stdout(&output), "");
+    for words in ["This run needs", "weights", "1024 KV caches", "are there"] {
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_a_display_it_says_so_and_runs_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = llmeval(&[MODEL]);
+    for name in ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"] {
+        command.env_remove(name);
+    }
+    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"] {
+        command.env(name, folder.path());
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no window can be opened here"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains(".rs:"), "a person has no use for source lines: {}", stderr(&output));
+    assert!(stdout(&output).contains("📊 PARALLEL EVALUATION RESULTS"));
+    assert!(stdout(&output).contains("across 3 sessions"));
+    let log = std::fs::read_to_string(folder.path().join("llmeval/llmeval.log")).unwrap();
+    assert!(log.contains("the window opens"), "{log}");
+}
+
+#[test]
+fn a_misspelt_command_opens_no_window() {
+    let output = llmeval(&["paralell"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("neither a command nor a file that is there"), "{}", stderr(&output));
+}
+
+#[test]
 fn verify_compares_and_its_exit_code_says_what_it_found() {
     let arguments =
         ["verify", "--model", MODEL, "--sessions", "3", "--rounds", "2", "--max-tokens", "6", "--execution"];

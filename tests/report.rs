@@ -1,8 +1,8 @@
 //! The console report, character for character.
 
 use llmeval::protocol::{
-    DeviceKind, EvaluationResult, FinishReason, ModelSource, ModelSummary, ParallelConfig, RunReport, SessionId,
-    Timeline,
+    DeviceKind, EvaluationResult, FinishReason, ModelFacts, ModelSource, ModelSummary, ParallelConfig, RunReport,
+    SessionId, Timeline,
 };
 use llmeval::session::report;
 
@@ -11,16 +11,18 @@ fn summary() -> ModelSummary {
     ModelSummary {
         name: source.display_name(),
         source,
-        architecture: "qwen3".into(),
-        parameters: 1_720_574_976,
-        weight_bytes: 968_000_000,
-        kv_bytes_per_token: 114_688,
-        context_length: 40_960,
-        device: DeviceKind::Gpu,
-        load_seconds: 1.5,
+        facts: ModelFacts {
+            architecture: "qwen3".into(),
+            parameters: 1_720_574_976,
+            weight_bytes: 968_000_000,
+            kv_bytes_per_token: 114_688,
+            context_length: 40_960,
+            device: DeviceKind::Gpu,
+            load_seconds: 1.5,
+            exact_width: Ok(8),
+        },
         can_think: true,
         can_use_tools: true,
-        exact_width: Ok(8),
     }
 }
 
@@ -82,4 +84,29 @@ fn a_long_prompt_is_cut_at_a_character() {
     let config = ParallelConfig { sessions: 1, prompts: vec!["é".repeat(200)], ..ParallelConfig::default() };
     let opening = report::opening(&config, "model");
     assert!(opening.contains(&format!("prompt: {}...\n", "é".repeat(80))), "{opening}");
+}
+
+#[test]
+fn a_models_summary_has_its_facts_beside_the_rest_in_json() {
+    let json = serde_json::to_value(summary()).unwrap();
+    let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "architecture",
+            "can_think",
+            "can_use_tools",
+            "context_length",
+            "device",
+            "exact_width",
+            "kv_bytes_per_token",
+            "load_seconds",
+            "name",
+            "parameters",
+            "source",
+            "weight_bytes"
+        ]
+    );
+    assert_eq!(serde_json::from_value::<ModelSummary>(json).unwrap(), summary());
 }

@@ -10,6 +10,10 @@ mod keyboard;
 mod looks;
 /// Models load at launch, fail with a reason, and are chosen by hub id, folder, file and drop.
 mod models;
+/// Files given at launch, and other starts of the program, reach the one window.
+mod opening;
+/// The window is drawn seldom enough.
+mod pace;
 /// The parallel run: controls, panels, figures, table, exports.
 mod parallel;
 /// Settings and runs outlive the window.

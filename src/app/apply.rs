@@ -1,7 +1,7 @@
 //! What the person asked for, done: each action starts work or changes the state, and nothing waits.
 
 use super::dialogs::Ask;
-use super::files::{self, Dropped};
+use super::files::{self, Found};
 use super::loads::{Load, discard_download};
 use super::parallel::{Ended, LiveRun};
 use super::single::LiveSingle;
@@ -14,7 +14,7 @@ use crate::state::{
     Action, FileAction, ModelAction, ModelState, RunAction, RunPhase, Sheet, Show, SingleAction, Tone, short_name,
 };
 use egui::{Context, ViewportCommand};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 impl WindowApp {
     /// Does what the person asked for.
@@ -97,11 +97,13 @@ impl WindowApp {
         match load.take() {
             None => self.state.model = ModelState::Loading { source: load.source.clone(), progress: load.progress() },
             Some(Ok(model)) => {
+                tracing::info!(model = model.summary().name, "model loaded");
                 self.state.model = ModelState::Loaded(model.summary().clone());
                 self.model = Some(model);
                 self.load = None;
             }
             Some(Err(message)) => {
+                tracing::warn!(model = %load.source, "the model did not load: {message}");
                 self.state.model = ModelState::Failed { source: load.source.clone(), message };
                 self.load = None;
             }
@@ -195,6 +197,7 @@ impl WindowApp {
         self.run = None;
         match outcome {
             Ok(Ended { report, record }) => {
+                tracing::info!(sessions = report.sessions.len(), tokens = report.total_tokens, "run ended");
                 run.finish(report);
                 match record {
                     Some(Ok(record)) => {
@@ -257,8 +260,12 @@ impl WindowApp {
         match action {
             FileAction::Export(format) => {
                 let report = self.state.run.as_ref().and_then(|run| run.report.clone());
-                if let (Some(report), None) = (report, &self.exporting) {
-                    self.exporting = Some(files::export(&self.world.dialogs, report, format, self.wake.clone()));
+                match report {
+                    Some(report) if self.exporting.is_none() => {
+                        self.exporting = Some(files::export(&self.world.dialogs, report, format, self.wake.clone()));
+                    }
+                    Some(_) => {}
+                    None => self.state.notify(Tone::Info, "There is no finished run to export yet."),
                 }
             }
             FileAction::Open if self.opening.is_none() => {
@@ -289,17 +296,15 @@ impl WindowApp {
     pub(super) fn take_dropped(&mut self, context: &Context) {
         let dropped: Vec<PathBuf> =
             context.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
-        for path in dropped {
-            self.take_path(&path);
-        }
+        self.world.inbox.add(dropped);
     }
 
-    /// Loads or opens what lies at `path`, or says why not.
-    pub(super) fn take_path(&mut self, path: &Path) {
-        match Dropped::look(path) {
-            Dropped::Model(source) => self.apply_model(ModelAction::Choose(source)),
-            Dropped::Run(path) => self.open_path(path),
-            Dropped::Neither(reason) => self.state.notify(Tone::Problem, reason),
+    /// Loads or opens what was found, or says why not.
+    pub(super) fn take_found(&mut self, found: Found) {
+        match found {
+            Found::Model(source) => self.apply_model(ModelAction::Choose(source)),
+            Found::Run(path) => self.open_path(path),
+            Found::Neither(reason) => self.state.notify(Tone::Problem, reason),
         }
     }
 }

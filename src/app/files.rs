@@ -5,6 +5,8 @@ use super::storage::{open_run, write_whole};
 use super::work::{Wake, Work};
 use crate::protocol::{ModelSource, RunReport};
 use crate::state::{ExportFormat, ScalingFormat};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// A run that was opened, and the file that it lies in.
@@ -65,8 +67,8 @@ pub fn choose_model(dialogs: &Dialogs, ask: Ask, wake: Wake) -> Work<Option<Path
     Work::start(wake, async move { Ok(answer.await) })
 }
 
-/// What a path that was chosen or dropped is: a model, a run, or neither, with the reason.
-pub enum Dropped {
+/// What a path that was chosen, opened or dropped is: a model, a run, or neither, with the reason.
+pub enum Found {
     /// A model's folder or .gguf file.
     Model(ModelSource),
     /// A run exported as JSON.
@@ -75,20 +77,38 @@ pub enum Dropped {
     Neither(String),
 }
 
-impl Dropped {
-    /// Looks at `path`.
-    pub fn look(path: &Path) -> Self {
+impl Found {
+    fn at(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         match extension.as_deref().and_then(|extension| extension.to_str()) {
-            _ if path.is_dir() => Self::Model(ModelSource::Folder(path.to_owned())),
-            Some("gguf") => Self::Model(ModelSource::Gguf(path.to_owned())),
+            _ if path.is_dir() && path.join("config.json").is_file() => {
+                Self::Model(ModelSource::Folder(path.to_owned()))
+            }
+            _ if path.is_dir() => Self::Neither(format!("The folder {name} is no model: it has no config.json.")),
+            Some("gguf") => match begins_as_gguf(path) {
+                Ok(true) => Self::Model(ModelSource::Gguf(path.to_owned())),
+                Ok(false) => Self::Neither(format!("{name} is no model: it does not begin as a GGUF file does.")),
+                Err(error) => Self::Neither(format!("{name} can't be read: {error}")),
+            },
             Some("json") => Self::Run(path.to_owned()),
             _ => Self::Neither(format!(
-                "{} is no model: drop a model's folder or a .gguf file, or a run exported as JSON.",
-                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
+                "{name} is no model: drop a model's folder or a .gguf file, or a run exported as JSON."
             )),
         }
     }
+}
+
+/// Whether the file has GGUF's first bytes; what follows them is checked when it is loaded.
+fn begins_as_gguf(path: &Path) -> io::Result<bool> {
+    let mut begin = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut begin)?;
+    Ok(begin == b"GGUF")
+}
+
+/// Looks at what was opened or dropped.
+pub fn look_at(paths: Vec<PathBuf>, wake: Wake) -> Work<Vec<Found>> {
+    Work::blocking(wake, move || Ok(paths.iter().map(|path| Found::at(path)).collect()))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {

@@ -1,8 +1,8 @@
 //! The machine's own memory, looked at every few seconds by a task of its own.
 
-use crate::state::MachineMemory;
+use crate::hub::Machine;
+use crate::protocol::MachineMemory;
 use std::time::Duration;
-use sysinfo::System;
 use tokio::sync::watch;
 
 const PAUSE: Duration = Duration::from_secs(2);
@@ -11,10 +11,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub fn watch_memory() -> watch::Receiver<MachineMemory> {
     let (sender, receiver) = watch::channel(MachineMemory::default());
     tokio::task::spawn(async move {
-        let mut system = System::new();
         while !sender.is_closed() {
-            system.refresh_memory();
-            sender.send_replace(MachineMemory { total: system.total_memory(), available: system.available_memory() });
+            sender.send_replace(Machine::memory_now());
             tokio::time::sleep(PAUSE).await;
         }
     });

@@ -2,7 +2,7 @@
 
 use super::window::WindowApp;
 use crate::platform::{self, MenuCommand};
-use crate::state::{Action, ExportFormat, FileAction, RunAction, Sheet, Show, SingleAction};
+use crate::state::{Action, ExportFormat, FileAction, RunAction, ScalingAction, Sheet, Show, SingleAction};
 use egui::{Context, Event, Key, Modifiers, RawInput, ViewportCommand};
 
 impl WindowApp {
@@ -23,11 +23,13 @@ impl WindowApp {
             MenuCommand::Quit | MenuCommand::CloseWindow => self.apply(context, Action::Quit),
             MenuCommand::OpenRun => self.apply(context, Action::File(FileAction::Open)),
             MenuCommand::ExportRun => self.apply(context, Action::File(FileAction::Export(ExportFormat::Json))),
-            MenuCommand::Generate => self.apply(context, Action::Single(SingleAction::Generate)),
+            // The keys do what the view is for.
+            MenuCommand::Generate => self.menu_keys.push((Key::Enter, Modifiers::COMMAND)),
             MenuCommand::RunParallel => self.apply(context, Action::Run(RunAction::Start)),
             MenuCommand::Stop => {
                 self.apply(context, Action::Run(RunAction::StopAll));
                 self.apply(context, Action::Single(SingleAction::Stop));
+                self.apply(context, Action::Scaling(ScalingAction::Stop));
             }
             MenuCommand::ZoomIn => egui::gui_zoom::zoom_in(context),
             MenuCommand::ZoomOut => egui::gui_zoom::zoom_out(context),

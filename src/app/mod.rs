@@ -4,6 +4,7 @@ mod apply;
 mod catalog;
 mod dialogs;
 mod files;
+mod inbox;
 mod loads;
 mod machine;
 mod menu;
@@ -20,10 +21,12 @@ mod window;
 mod work;
 
 pub use dialogs::{Answer, Ask, Dialogs, system as system_dialogs};
+pub use inbox::Inbox;
 pub use loads::{Loader, Loading, Progress};
 pub use storage::Storage;
 pub use window::{WindowApp, World};
 
+use crate::platform;
 use eframe::NativeOptions;
 use egui::ViewportBuilder;
 
@@ -40,6 +43,8 @@ pub enum WindowError {
 
 /// Opens the window and returns once it is closed. Must be called on the main thread, within a tokio runtime.
 pub fn run(world: World) -> Result<(), WindowError> {
+    let inbox = world.inbox.clone();
+    platform::receive_files(move |file| inbox.open([file]));
     let [width, height] = world.storage.read_window_size();
     let viewport = ViewportBuilder::default()
         .with_title("LLMEval")
@@ -52,8 +57,14 @@ pub fn run(world: World) -> Result<(), WindowError> {
         eframe::run_native("LLMEval", options, Box::new(|context| Ok(Box::new(WindowApp::new(context, world)))));
     outcome.map_err(|error| match error {
         eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) | eframe::Error::Wgpu(_) => {
-            WindowError::NoDisplay(error.to_string())
+            WindowError::NoDisplay(innermost(&error.to_string()))
         }
         error => WindowError::Failed(error.to_string()),
     })
+}
+
+/// The reason at the end of winit's words, which name its own source lines before it.
+fn innermost(words: &str) -> String {
+    let reason = words.rsplit_once(".rs:").and_then(|(_, rest)| rest.split_once(": "));
+    reason.map_or(words, |(_, reason)| reason).trim_end_matches('.').to_owned()
 }

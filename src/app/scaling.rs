@@ -60,7 +60,7 @@ impl WindowApp {
         match settings.config(self.state.settings.run_config(summary.source.clone())) {
             Ok(config) => {
                 self.scaling = Some(LiveScaling::start(model, config, &settings, self.wake.clone()));
-                let subject = format!("{} on {}", summary.name, summary.device.name());
+                let subject = format!("{} on {}", summary.name, summary.facts.device.name());
                 self.state.scaling = Some(ScalingState::start(subject, settings));
             }
             Err(invalid) => self.state.notify(Tone::Problem, invalid.to_string()),

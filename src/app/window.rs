@@ -1,7 +1,8 @@
 //! The window's frame: what happened is taken in, the state is drawn, what the person asked for is applied.
 
 use super::dialogs::Dialogs;
-use super::files::Opened;
+use super::files::{self, Found, Opened};
+use super::inbox::Inbox;
 use super::loads::{Load, Loader};
 use super::pace::Pace;
 use super::parallel::LiveRun;
@@ -11,12 +12,13 @@ use super::storage::{Storage, Stored};
 use super::verify::LiveVerify;
 use super::work::{Wake, Work, take_done};
 use super::{catalog, machine};
-use crate::platform::MenuBar;
-use crate::protocol::{DeviceKind, ListedModel, ModelSource};
+use crate::platform::{MenuBar, SingleInstance};
+use crate::protocol::{DeviceKind, ListedModel, MachineMemory, ModelSource};
 use crate::session::LoadedModel;
-use crate::state::{AppState, MachineMemory, MemoryCard, RunRecord, Settings, ThemeChoice, Tone, presets};
+use crate::state::{AppState, MemoryCard, RunRecord, Settings, ThemeChoice, Tone, presets};
 use crate::ui::Contents;
 use eframe::CreationContext;
+use egui::ViewportCommand;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +39,10 @@ pub struct World {
     pub dialogs: Dialogs,
     /// Where settings and runs lie.
     pub storage: Storage,
-    /// The model to load at launch, where it isn't the one of the settings.
-    pub model: Option<ModelSource>,
+    /// Files to open, at launch and later.
+    pub inbox: Inbox,
+    /// The right to be the only window; none where it could not be claimed.
+    pub instance: Option<SingleInstance>,
 }
 
 /// The window.
@@ -58,6 +62,9 @@ pub struct WindowApp {
     pub(super) scaling: Option<LiveScaling>,
     /// The file of the run that is shown.
     pub(super) run_file: Option<PathBuf>,
+    /// The settings' model, until the files that were given at launch have been looked at.
+    pub(super) model_at_launch: Option<ModelSource>,
+    looking: Option<Work<Vec<Found>>>,
     pub(super) opening: Option<Work<Option<Opened>>>,
     pub(super) exporting: Option<Work<Option<PathBuf>>>,
     pub(super) choosing: Option<Work<Option<PathBuf>>>,
@@ -78,7 +85,7 @@ pub struct WindowApp {
 
 impl WindowApp {
     /// Reads what is stored and begins to load the model. Must be called within a tokio runtime.
-    pub fn new(context: &CreationContext<'_>, world: World) -> Self {
+    pub fn new(context: &CreationContext<'_>, mut world: World) -> Self {
         let egui = context.egui_ctx.clone();
         crate::ui::install(&egui);
         let Stored { settings, notice } = world.storage.read_settings();
@@ -100,7 +107,14 @@ impl WindowApp {
                 None
             }
         };
-        let source = world.model.clone().unwrap_or_else(|| settings.model.clone());
+        let source = settings.model.clone();
+        world.inbox.wake_with(Arc::clone(&wake));
+        if let Some(instance) = world.instance.take() {
+            let inbox = world.inbox.clone();
+            if let Err(error) = instance.listen(move |files| inbox.open(files)) {
+                tracing::warn!("a second start can't be heard: {error}");
+            }
+        }
         state.settings = settings.clone();
         let storage = world.storage.clone();
         let recalling = Some(Work::blocking(wake.clone(), move || Ok(storage.read_runs())));
@@ -119,6 +133,8 @@ impl WindowApp {
             verify: None,
             scaling: None,
             run_file: None,
+            model_at_launch: None,
+            looking: None,
             opening: None,
             exporting: None,
             choosing: None,
@@ -133,7 +149,8 @@ impl WindowApp {
             zoom: 0.0,
             world,
         };
-        window.load_model(source);
+        window.model_at_launch = Some(source);
+        window.take_inbox(&context.egui_ctx);
         window.list_models();
         window
     }
@@ -159,6 +176,7 @@ impl WindowApp {
         self.take_menu(context);
         self.take_files();
         self.take_dropped(context);
+        self.take_inbox(context);
         self.state.machine = *self.machine.borrow();
         if let Some(model) = &self.model {
             self.state.memory = MemoryCard {
@@ -175,8 +193,31 @@ impl WindowApp {
 
     /// Looks at the disk for models, so that the picker knows what is here.
     pub(super) fn list_models(&mut self) {
-        let device = self.model.as_ref().map_or(DeviceKind::Cpu, |model| model.summary().device);
+        let device = self.model.as_ref().map_or(DeviceKind::Cpu, |model| model.summary().facts.device);
         self.listing = Some(catalog::list(device, self.wake.clone()));
+    }
+
+    /// Takes in files that were opened or dropped, and the wish of another start to see this window.
+    fn take_inbox(&mut self, context: &egui::Context) {
+        if self.world.inbox.take_wants_front() {
+            context.send_viewport_cmd(ViewportCommand::Minimized(false));
+            context.send_viewport_cmd(ViewportCommand::Focus);
+        }
+        if let Some(Ok(found)) = take_done(&mut self.looking) {
+            found.into_iter().for_each(|found| self.take_found(found));
+        }
+        if self.looking.is_some() {
+            return;
+        }
+        let waiting = self.world.inbox.take_files();
+        if !waiting.is_empty() {
+            tracing::info!(files = waiting.len(), "opening files");
+            self.looking = Some(files::look_at(waiting, self.wake.clone()));
+        } else if let Some(source) = self.model_at_launch.take()
+            && self.load.is_none()
+        {
+            self.load_model(source);
+        }
     }
 
     fn take_files(&mut self) {
@@ -205,7 +246,7 @@ impl WindowApp {
         }
         if let Some(outcome) = take_done(&mut self.choosing) {
             match outcome {
-                Ok(Some(path)) => self.take_path(&path),
+                Ok(Some(path)) => self.world.inbox.add([path]),
                 Ok(None) => {}
                 Err(message) => self.state.notify(Tone::Problem, message),
             }

@@ -7,7 +7,9 @@ use crate::evaluation::LoadOptions;
 use crate::hub::sampling_defaults;
 use crate::model::Quantization;
 use crate::protocol::{Execution, ModelSource, ParallelConfig};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,11 +17,20 @@ use std::time::Duration;
 ///
 /// Without a command it opens the window.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "llmeval", version, max_term_width = 100)]
+#[command(name = "llmeval", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Opened in the window: a model's folder, a .gguf file, or a run exported as JSON
+    #[arg(value_name = "FILE", value_parser = OsStringValueParser::new().try_map(there))]
+    pub files: Vec<PathBuf>,
+}
+
+/// Refuses what is no path, so that a misspelt command opens no window.
+fn there(path: OsString) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(path);
+    if path.exists() { Ok(path) } else { Err("neither a command nor a file that is there") }
 }
 
 /// What the program does.

@@ -47,7 +47,7 @@ fn table(model: &ModelSummary, max_tokens: u32, rows: &[ScalingRow]) -> String {
          | execution | sessions | tokens/s | tokens/s each | first token p50, ms | p95, ms | peak memory, MB | speed-up |\n\
          |---|---|---|---|---|---|---|---|\n",
         model.name,
-        model.device.name(),
+        model.facts.device.name(),
     );
     for row in rows {
         let speed_up = row.speed_up.map_or_else(String::new, |speed_up| format!("{speed_up:.2} ×"));

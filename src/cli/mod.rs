@@ -64,7 +64,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Bench(arguments)) => runtime.block_on(bench::run(arguments)),
         Some(Command::Devices) => devices::run(),
         Some(Command::Models(arguments)) => runtime.block_on(models::run(arguments)),
-        None => window::run(&runtime),
+        None => window::run(&runtime, arguments.files),
     };
     // A tokenizer that is being loaded when Ctrl-C comes is not waited for.
     runtime.shutdown_background();

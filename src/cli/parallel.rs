@@ -4,7 +4,8 @@ use super::interrupt::Interrupt;
 use super::load::load;
 use super::{FAILED, INTERRUPTED, ParallelArguments};
 use crate::evaluation::{UPDATE_BUFFER, report_run};
-use crate::protocol::{FinishReason, ParallelConfig, RunReport};
+use crate::hub::Machine;
+use crate::protocol::{FinishReason, MemoryPrediction, ParallelConfig, RunReport};
 use crate::session::{LoadedModel, ParallelRun, report};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -34,6 +35,10 @@ async fn run_loaded(
     arguments: &ParallelArguments,
     interrupt: &Interrupt,
 ) -> anyhow::Result<RunReport> {
+    let memory = MemoryPrediction::of(config, &model.summary().facts, Machine::memory_now());
+    if let Some(refusal) = memory.refusal(config.sessions) {
+        anyhow::bail!(refusal);
+    }
     let (updates, reader) = mpsc::channel(UPDATE_BUFFER);
     let run = ParallelRun::start(model, config.clone(), updates, Arc::new(|| {}))?;
     tracing::info!(sessions = config.sessions, model = model.summary().name, "run started");

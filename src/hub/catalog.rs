@@ -1,7 +1,9 @@
 //! The list that a person chooses from: the registry, and what else is in the cache, with what is here and what fits.
 
 use super::{Hub, ModelFiles, check_starter, inspect, registry, starter_path};
-use crate::protocol::{DeviceKind, Footprint, ListedModel, MEMORY_TOKENS, ModelSource, OnDisk, RegistryEntry};
+use crate::protocol::{
+    DeviceKind, Footprint, ListedModel, MEMORY_TOKENS, MachineMemory, ModelSource, OnDisk, RegistryEntry,
+};
 use std::path::Path;
 
 /// The machine that models are to run on.
@@ -19,8 +21,14 @@ impl Machine {
 
     /// This machine's main memory, which CPUs and Apple's GPUs use.
     pub fn detect(device: DeviceKind) -> Self {
+        Self { device, memory_bytes: Self::memory_now().total }
+    }
+
+    /// This machine's main memory, as it is now.
+    pub fn memory_now() -> MachineMemory {
         let kind = sysinfo::RefreshKind::nothing().with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram());
-        Self { device, memory_bytes: sysinfo::System::new_with_specifics(kind).total_memory() }
+        let system = sysinfo::System::new_with_specifics(kind);
+        MachineMemory { total: system.total_memory(), available: system.available_memory() }
     }
 
     /// Bytes that a model takes here with 1 and with 8 sessions of [`MEMORY_TOKENS`] tokens.

@@ -34,10 +34,10 @@ impl RunReport {
         let wall_time_s = sessions.iter().map(|session| session.timeline.ended_s).fold(0.0, f64::max);
         Self {
             model: model.name.clone(),
-            parameters: model.parameters,
+            parameters: model.facts.parameters,
             execution: config.execution,
-            device: model.device,
-            load_seconds: model.load_seconds,
+            device: model.facts.device,
+            load_seconds: model.facts.load_seconds,
             total_tokens,
             wall_time_s,
             tokens_per_second: throughput(total_tokens, wall_time_s),

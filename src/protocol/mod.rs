@@ -22,7 +22,7 @@ pub use config::{InvalidConfig, ParallelConfig};
 pub use event::{EngineEvent, SessionError};
 pub use execution::Execution;
 pub use finish::FinishReason;
-pub use memory::MemoryFigures;
+pub use memory::{MachineMemory, MemoryFigures, MemoryPrediction, bytes};
 pub use metrics::{mean, throughput, tokens_per_second};
 pub use model::{DeviceKind, FileProgress, LoadProgress, ModelFacts, ModelSource, ModelSummary};
 pub use replay::Replay;

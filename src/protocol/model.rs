@@ -138,7 +138,7 @@ impl LoadProgress {
 }
 
 /// A model in figures, as the load of its weights found them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelFacts {
     /// config.json's `model_type`.
     pub architecture: String,
@@ -158,31 +158,18 @@ pub struct ModelFacts {
     pub exact_width: Result<u32, String>,
 }
 
-/// A loaded model, in figures.
+/// A loaded model, in figures. In JSON the facts stand beside the rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelSummary {
     /// Where it came from.
     pub source: ModelSource,
     /// The name shown to people: the hub id, the folder's or the file's name.
     pub name: String,
-    /// config.json's `model_type`.
-    pub architecture: String,
-    /// Weights counted as if they were not quantised.
-    pub parameters: u64,
-    /// Bytes that the evaluated weights take on the device.
-    pub weight_bytes: u64,
-    /// Bytes that one session's KV cache takes for each token.
-    pub kv_bytes_per_token: u64,
-    /// The most tokens that prompt and answer may have together.
-    pub context_length: u32,
-    /// Where it computes.
-    pub device: DeviceKind,
-    /// Seconds from opening the files to evaluated weights.
-    pub load_seconds: f64,
+    /// What the load of its weights found.
+    #[serde(flatten)]
+    pub facts: ModelFacts,
     /// Whether the chat template has a thinking switch.
     pub can_think: bool,
     /// Whether the chat template takes tools.
     pub can_use_tools: bool,
-    /// The cohort width of exact execution, or why the model can't run exactly.
-    pub exact_width: Result<u32, String>,
 }

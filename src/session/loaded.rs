@@ -68,16 +68,9 @@ impl LoadedModel {
         let summary = ModelSummary {
             name: source.display_name(),
             source,
-            architecture: facts.architecture,
-            parameters: facts.parameters,
-            weight_bytes: facts.weight_bytes,
-            kv_bytes_per_token: facts.kv_bytes_per_token,
-            context_length: facts.context_length,
-            device: facts.device,
-            load_seconds: facts.load_seconds,
+            facts,
             can_think: text.can_think(),
             can_use_tools: text.can_use_tools(),
-            exact_width: facts.exact_width,
         };
         Self { engine, text: Arc::new(text), summary: Arc::new(summary) }
     }

@@ -66,7 +66,7 @@ impl Drop for ParallelRun {
 
 /// Refuses an execution that the model can't run in.
 pub(super) fn check_execution(model: &LoadedModel, config: &ParallelConfig) -> Result<(), InvalidConfig> {
-    match &model.summary().exact_width {
+    match &model.summary().facts.exact_width {
         Err(reason) if config.execution == Execution::Exact => {
             Err(InvalidConfig(format!("this model can't run in exact execution: {reason}")))
         }

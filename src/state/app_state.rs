@@ -1,10 +1,10 @@
 //! All that the window shows, in one place.
 
 use super::{
-    MachineMemory, MemoryCard, MemoryPrediction, ModelState, Preset, RaceState, ResultOrder, RunRecord, RunState,
-    ScalingState, Settings, Sheet, Show, SingleState, Verification, View,
+    MemoryCard, ModelState, Preset, RaceState, ResultOrder, RunRecord, RunState, ScalingState, Settings, Sheet, Show,
+    SingleState, Verification, View,
 };
-use crate::protocol::{Execution, ListedModel, ParallelConfig, RunReport, SessionId};
+use crate::protocol::{Execution, ListedModel, MachineMemory, MemoryPrediction, ParallelConfig, RunReport, SessionId};
 use std::path::PathBuf;
 
 /// How a notice looks.
@@ -148,7 +148,7 @@ impl AppState {
         let mut executions = self.settings.scaling.executions().into_iter();
         executions
             .find_map(|execution| self.exact_obstacle(execution))
-            .or_else(|| MemoryPrediction::of(&config, model, self.machine).refusal(config.sessions))
+            .or_else(|| self.prediction_of(&config)?.refusal(config.sessions))
     }
 
     /// Why the run that is shown can't be verified now; none where it can.
@@ -168,16 +168,22 @@ impl AppState {
 
     /// Why the model can't run in `execution`.
     fn exact_obstacle(&self, execution: Execution) -> Option<String> {
-        match &self.model.loaded()?.exact_width {
+        match &self.model.loaded()?.facts.exact_width {
             Err(reason) if execution == Execution::Exact => Some(format!("This model can't run exactly: {reason}")),
             _ => None,
         }
     }
 
-    /// The memory that the next run will need; none without a model.
+    /// The memory that the next run will need; none without a model or before the machine was looked at.
     pub fn prediction(&self) -> Option<MemoryPrediction> {
         let model = self.model.loaded()?;
-        Some(MemoryPrediction::of(&self.settings.run_config(model.source.clone()), model, self.machine))
+        self.prediction_of(&self.settings.run_config(model.source.clone()))
+    }
+
+    fn prediction_of(&self, config: &ParallelConfig) -> Option<MemoryPrediction> {
+        let model = self.model.loaded()?;
+        // The machine's memory is not known in the first moments.
+        (self.machine.total > 0).then(|| MemoryPrediction::of(config, &model.facts, self.machine))
     }
 
     /// Whether the controls were moved since the run on show was started: they apply to the next one.
@@ -209,12 +215,10 @@ impl AppState {
         self.run = Some(RunState::from_report(report));
     }
 
-    /// Adds a run to the list of recent ones, or replaces it where it is.
+    /// Adds a run to the list of recent ones, or replaces it there.
     pub fn remember(&mut self, record: RunRecord) {
-        match self.recent.iter_mut().find(|known| known.path == record.path) {
-            Some(known) => *known = record,
-            None => self.recent.insert(0, record),
-        }
+        self.recent.retain(|known| known.path != record.path);
+        self.recent.insert(0, record);
         self.recent.truncate(super::MAX_RECENT_RUNS);
     }
 

@@ -1,7 +1,6 @@
 //! A run's report as Markdown, JSON and CSV text.
 
-use super::memory::bytes;
-use crate::protocol::{EvaluationResult, RunReport};
+use crate::protocol::{EvaluationResult, RunReport, bytes};
 use std::fmt::Write;
 
 /// What a report is exported as.

@@ -4,7 +4,6 @@ mod action;
 mod app_state;
 mod curve;
 mod export;
-mod memory;
 mod model;
 mod panel;
 mod presets;
@@ -21,8 +20,7 @@ pub use action::{Action, FileAction, ModelAction, RunAction, ScalingAction, Scal
 pub use app_state::{AppState, Notice, Tone};
 pub use curve::{BUCKET_SECONDS, BUCKETS, RateCurve};
 pub use export::{ExportFormat, read_report};
-pub use memory::{MachineMemory, MemoryPrediction, bytes, parameters};
-pub use model::{ModelState, note, place, progress_words, short_name};
+pub use model::{ModelState, note, parameters, place, progress_words, short_name};
 pub use panel::Panel;
 pub use presets::{Preset, presets};
 pub use race::{LegPhase, RaceLeg, RaceState};

@@ -3,8 +3,8 @@
 use super::scene::Scene;
 use super::theme::{CONTROL_HEIGHT, Palette, STEP};
 use super::widgets;
-use crate::protocol::{Execution, ParallelConfig};
-use crate::state::{DEFAULT_STALL_MS, RunAction, SESSION_RANGE, STALL_RANGE, bytes};
+use crate::protocol::{Execution, ParallelConfig, bytes};
+use crate::state::{DEFAULT_STALL_MS, RunAction, SESSION_RANGE, STALL_RANGE};
 use egui::{DragValue, Label, RichText, Ui, vec2};
 
 /// Draws the controls.
@@ -99,7 +99,7 @@ fn race(ui: &mut Ui, scene: &mut Scene<'_>) {
 }
 
 fn execution(ui: &mut Ui, scene: &mut Scene<'_>) {
-    let exact = scene.state.model.loaded().map(|model| model.exact_width.clone());
+    let exact = scene.state.model.loaded().map(|model| model.facts.exact_width.clone());
     ui.horizontal(|ui| {
         ui.label("Execution");
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {

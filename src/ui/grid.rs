@@ -4,6 +4,7 @@ use super::panel;
 use super::scene::Scene;
 use super::stream_text::StreamText;
 use super::theme::{PANEL_MIN_HEIGHT, PANEL_MIN_WIDTH, STEP};
+use super::widgets;
 use egui::{Rect, ScrollArea, Ui, Vec2, pos2, vec2};
 
 /// How a number of panels is laid out.
@@ -79,5 +80,6 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, texts: &mut Vec<StreamText>) {
                 None => panel::show_draft(ui, scene, index as u32, rect),
             }
         }
+        widgets::scroll_by_keyboard(ui);
     });
 }

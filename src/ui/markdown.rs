@@ -37,6 +37,8 @@ impl Markdown {
             }
             let drawn = ui.push_id(place, |ui| {
                 ui.set_width(width);
+                // Bullets and numbers are as high as a line, or they hang beside it.
+                ui.spacing_mut().interact_size.y = ui.text_style_height(&egui::TextStyle::Body);
                 match fenced_code(block) {
                     Some(code) => code_block(ui, code),
                     None => {

@@ -1,5 +1,6 @@
 //! The window's contents: draws the state, returns what the person asked for. Knows egui and `state`, nothing else.
 
+mod bidi;
 mod caches;
 mod chart;
 mod controls;

@@ -4,7 +4,8 @@ use super::scene::Scene;
 use super::theme::{self, Palette, STEP};
 use super::widgets;
 use crate::protocol::LoadProgress;
-use crate::state::{ModelAction, ModelState, Sheet, bytes, progress_words, short_name};
+use crate::protocol::bytes;
+use crate::state::{ModelAction, ModelState, Sheet, progress_words, short_name};
 use egui::{Label, RichText, Ui, vec2};
 
 /// Draws the overlay; returns whether it covers the middle.

@@ -1,5 +1,6 @@
 //! One session's panel.
 
+use super::bidi;
 use super::icons::Icon;
 use super::scene::Scene;
 use super::stream_text::{Mark, StreamText};
@@ -7,21 +8,32 @@ use super::theme::{self, HALF, Palette, STEP};
 use super::{verify, widgets};
 use crate::protocol::{Replay, SessionId, SessionState};
 use crate::state::{BUCKETS, Panel, RunAction, Show};
-use egui::{Align, Label, Layout, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
+use egui::{Align, Id, Label, Layout, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
+
+/// The widest that the curve of a panel gets.
+const RATE_CURVE_WIDTH: f32 = 72.0;
+/// Height of a row of small words.
+const ROW_HEIGHT: f32 = 16.0;
+/// Height of the bar and the three rows below it.
+const FOOTER_HEIGHT: f32 = HALF + 3.0 * (ROW_HEIGHT + HALF);
 
 /// Draws the panel of a session that was started, into `rect`.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, panel: &Panel, text: &mut StreamText, rect: Rect, is_maximised: bool) {
     in_card(ui, rect, panel.id, |ui| {
         header(ui, scene, panel, is_maximised);
         prompt(ui, scene, panel);
-        let footer_height = 52.0;
-        let body = vec2(ui.available_width(), (ui.available_height() - footer_height - STEP).max(24.0));
+        let body = vec2(ui.available_width(), (ui.available_height() - FOOTER_HEIGHT - HALF).max(24.0));
         ui.allocate_ui_with_layout(body, Layout::top_down(Align::Min), |ui| {
             ui.set_min_size(body);
-            body_text(ui, panel, text);
+            body_text(ui, panel, text, is_maximised);
         });
         footer(ui, scene, panel);
     });
+}
+
+/// The editor of a session's prompt before the run.
+pub fn draft_id(index: u32) -> Id {
+    Id::unique(("draft prompt", index))
 }
 
 /// Draws the place of a session that has not been started: its prompt can be edited.
@@ -44,7 +56,7 @@ pub fn show_draft(ui: &mut Ui, scene: &mut Scene<'_>, index: u32, rect: Rect) {
                     .desired_width(f32::INFINITY)
                     .min_size(ui.available_size())
                     .hint_text("Prompt");
-                ui.add(editor).accessible_name(format!("Prompt of session {index}"));
+                ui.add(editor.id(draft_id(index))).accessible_name(format!("Prompt of session {index}"));
             });
         }
         if prompt != scene.settings.parallel.prompt(index) {
@@ -57,7 +69,7 @@ pub fn show_draft(ui: &mut Ui, scene: &mut Scene<'_>, index: u32, rect: Rect) {
 pub fn long_prompt(ui: &mut Ui, prompt: &mut String) {
     let beginning = clipped(prompt);
     ui.horizontal(|ui| {
-        ui.label(theme::title(format!("A prompt of {}", crate::state::bytes(prompt.len() as u64))));
+        ui.label(theme::title(format!("A prompt of {}", crate::protocol::bytes(prompt.len() as u64))));
         if ui.button("Clear the prompt").clicked() {
             prompt.clear();
         }
@@ -107,9 +119,6 @@ fn header(ui: &mut Ui, scene: &mut Scene<'_>, panel: &Panel, is_maximised: bool)
             } else if widgets::icon_button(ui, Icon::Stop, &format!("Stop session {id}"), true).clicked() {
                 scene.run(RunAction::Stop(id));
             }
-            ui.add_space(HALF);
-            ui.spacing_mut().item_spacing.x = HALF;
-            rate(ui, panel);
         });
     });
 }
@@ -126,23 +135,32 @@ fn prompt(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {
     });
 }
 
-/// Tokens per second, with a curve of the last seconds where there is room.
-fn rate(ui: &mut Ui, panel: &Panel) {
+/// How many tokens of how many, and how fast: a figure, and a curve of the last seconds in the room between.
+fn tokens(ui: &mut Ui, panel: &Panel) {
     let palette = Palette::of(ui);
-    if panel.tokens > 0 {
-        ui.label(theme::caption(ui, "tok/s"));
-        ui.label(RichText::new(format!("{:.1}", panel.tokens_per_second())).font(theme::semibold(theme::BODY_SIZE)));
-    }
-    let room = ui.available_width();
-    if room > 48.0 {
-        let (rect, _) = ui.allocate_exact_size(vec2(room.min(72.0), 16.0), egui::Sense::hover());
-        let color = if panel.state == SessionState::Decoding { palette.accent_text } else { palette.weak };
-        let rates: Vec<f32> = panel.curve.rates().collect();
-        widgets::curve(ui, rect, rates.into_iter(), BUCKETS, color);
-    }
+    let row = vec2(ui.available_width(), ROW_HEIGHT);
+    ui.allocate_ui_with_layout(row, Layout::left_to_right(Align::Center), |ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
+        ui.label(theme::caption(ui, format!("{} / {} tokens", panel.tokens, panel.limit)));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = HALF;
+            let color = if panel.state == SessionState::Decoding { palette.accent_text } else { palette.weak };
+            if panel.tokens > 0 {
+                ui.label(theme::caption(ui, "tok/s"));
+                let rate = format!("{:.1}", panel.tokens_per_second());
+                ui.label(RichText::new(rate).font(theme::semibold(theme::SMALL_SIZE)));
+            }
+            let room = (ui.available_width() - HALF).min(RATE_CURVE_WIDTH);
+            if room >= STEP {
+                let (rect, _) = ui.allocate_exact_size(vec2(room, ROW_HEIGHT - HALF), egui::Sense::hover());
+                let rates: Vec<f32> = panel.curve.rates().collect();
+                widgets::curve(ui, rect, rates.into_iter(), BUCKETS, color);
+            }
+        });
+    });
 }
 
-fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText) {
+fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText, is_maximised: bool) {
     let palette = Palette::of(ui);
     ScrollArea::vertical().id_salt("text").auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
         if let Some(error) = &panel.error {
@@ -166,6 +184,9 @@ fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText) {
             let font = egui::FontId::proportional(theme::BODY_SIZE);
             text.mark(mark(panel, palette));
             text.show(ui, &panel.text, panel.revision, &font, palette.text);
+        }
+        if is_maximised {
+            widgets::scroll_by_keyboard(ui);
         }
     });
 }
@@ -198,16 +219,16 @@ fn footer(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {
     };
     widgets::progress(ui, share, color, &format!("Progress of session {}", panel.id));
     let first = panel.time_to_first_token_ms().map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0} ms"));
-    row(ui, &format!("{} / {} tokens", panel.tokens, panel.limit), &format!("first token {first}"));
-    let finish = match panel.finish {
-        Some(reason) => reason.label().to_owned(),
-        None => format!("{:.1} s", panel.duration_s(scene.state.run.as_ref().map_or(0.0, |run| run.elapsed_s))),
-    };
-    row(ui, &format!("seed {} · T {:.2}", panel.seed, panel.temperature), &finish);
+    tokens(ui, panel);
+    let duration = panel.duration_s(scene.state.run.as_ref().map_or(0.0, |run| run.elapsed_s));
+    row(ui, &format!("first token {first}"), &format!("{duration:.1} s"));
+    let finish = panel.finish.map_or("", |reason| reason.label());
+    row(ui, &format!("seed {} · temp. {:.2}", panel.seed, panel.temperature), finish);
 }
 
 fn row(ui: &mut Ui, left: &str, right: &str) {
-    ui.allocate_ui_with_layout(vec2(ui.available_width(), 16.0), Layout::left_to_right(Align::Center), |ui| {
+    let row = vec2(ui.available_width(), ROW_HEIGHT);
+    ui.allocate_ui_with_layout(row, Layout::left_to_right(Align::Center), |ui| {
         ui.spacing_mut().interact_size.y = 0.0;
         ui.label(theme::caption(ui, left));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -216,9 +237,16 @@ fn row(ui: &mut Ui, left: &str, right: &str) {
     });
 }
 
-/// The first line of a prompt, short enough to be laid out in no time.
+/// The first line of a prompt, short enough to be laid out in no time, and its words as they stand on screen.
 fn one_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(240).collect()
+    let line = text.lines().next().unwrap_or_default();
+    if bidi::is_needed(line) {
+        // A row is cut off on the right, which is where these words begin.
+        let begin: String = line.chars().take(24).collect();
+        let begin = if begin.len() < line.len() { begin + "…" } else { begin };
+        return bidi::Paragraph::new(&begin, None).row(0..begin.len());
+    }
+    line.chars().take(240).collect()
 }
 
 /// The beginning of a long text, for hovers and summaries.

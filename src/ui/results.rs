@@ -2,7 +2,8 @@
 
 use super::icons::{self, Icon};
 use super::scene::Scene;
-use super::theme::{self, CONTROL_HEIGHT, Palette, STEP};
+use super::theme::{self, CONTROL_HEIGHT, HALF, Palette, STEP};
+use super::widgets;
 use crate::protocol::RunReport;
 use crate::state::{ResultColumn, Show};
 use egui::accesskit::Role;
@@ -65,6 +66,7 @@ fn heading(ui: &mut Ui, scene: &mut Scene<'_>, column: ResultColumn) {
         let rect = Rect::from_center_size(response.rect.right_center() + vec2(10.0, 0.0), vec2(12.0, 12.0));
         icons::paint(ui.painter(), rect, icon, color);
     }
+    widgets::focus_ring(ui, &response, response.rect.expand(HALF));
     if response.clicked() {
         scene.show(Show::Order(order.clicked(column)));
     }

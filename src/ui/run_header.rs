@@ -3,7 +3,8 @@
 use super::scene::Scene;
 use super::theme::{self, HALF, Palette, STEP};
 use super::{verify, widgets};
-use crate::state::{BUCKETS, ExportFormat, FileAction, RunAction, RunPhase, RunState, STATES, Show, bytes};
+use crate::protocol::bytes;
+use crate::state::{BUCKETS, ExportFormat, FileAction, RunAction, RunPhase, RunState, STATES, Show};
 use egui::{Align, Layout, RichText, Sense, Ui, vec2};
 
 /// Width of the figures to the right of the curve, with the steps between.
@@ -25,10 +26,13 @@ fn figures(ui: &mut Ui, scene: &Scene<'_>, run: &RunState) {
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = STEP;
         widgets::figure(ui, "Throughput", &format!("{:.1}", totals.tokens_per_second), "tok/s", 104.0);
-        let curve_width = (ui.available_width() - OTHER_FIGURES).clamp(32.0, 160.0);
-        let (rect, _) = ui.allocate_exact_size(vec2(curve_width, 40.0), Sense::hover());
         let rates: Vec<f32> = run.curve.rates().collect();
-        widgets::curve(ui, rect, rates.into_iter(), BUCKETS, palette.accent_text);
+        // A run from a file has no curve.
+        if run.is_active() || !rates.is_empty() {
+            let width = (ui.available_width() - OTHER_FIGURES).clamp(32.0, 320.0);
+            let (rect, _) = ui.allocate_exact_size(vec2(width, 40.0), Sense::hover());
+            widgets::curve(ui, rect, rates.into_iter(), BUCKETS, palette.accent_text);
+        }
         widgets::figure(ui, "Total tokens", &totals.tokens.to_string(), "", 72.0);
         widgets::figure(ui, "Elapsed", &format!("{:.1}", run.elapsed_s), "s", 64.0);
         widgets::figure(ui, "Average", &format!("{:.1}", totals.average_tokens_per_second), "tok/s", 88.0)

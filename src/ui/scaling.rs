@@ -3,8 +3,9 @@
 use super::scene::Scene;
 use super::theme::{self, CONTROL_HEIGHT, HALF, Palette, STEP};
 use super::{chart, widgets};
+use crate::protocol::bytes;
 use crate::protocol::{Execution, ScalingRow};
-use crate::state::{MOST_LOG2, ScalingAction, ScalingFormat, ScalingPhase, ScalingState, bytes};
+use crate::state::{MOST_LOG2, ScalingAction, ScalingFormat, ScalingPhase, ScalingState};
 use egui::{Align, DragValue, Label, Layout, RichText, Ui, vec2};
 use egui_extras::{Column, TableBuilder};
 
@@ -16,7 +17,7 @@ const CHART_SHARE: f32 = 0.55;
 /// Draws the column of controls of the next sweep.
 pub fn show_options(ui: &mut Ui, scene: &mut Scene<'_>) {
     widgets::section(ui, "Sweep");
-    let refusal = scene.state.model.loaded().and_then(|model| model.exact_width.as_ref().err());
+    let refusal = scene.state.model.loaded().and_then(|model| model.facts.exact_width.as_ref().err());
     for execution in Execution::ALL {
         let refusal = refusal.filter(|_| execution == Execution::Exact);
         let label = format!("Run {execution}");

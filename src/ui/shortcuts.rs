@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::single::PROMPT_ID;
-use crate::state::{FileAction, RunAction, ScalingAction, Sheet, Show, SingleAction, View};
+use crate::state::{ExportFormat, FileAction, RunAction, ScalingAction, Sheet, Show, SingleAction, View};
 use egui::text_selection::LabelSelectionState;
 use egui::{Context, Event, Id, Key, KeyboardShortcut, Modifiers};
 
@@ -16,16 +16,24 @@ pub const STOP: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key
 pub const SETTINGS: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Comma);
 /// Opens a run.
 pub const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
+/// Saves the finished run.
+pub const EXPORT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::S);
 /// Chooses a model.
-pub const MODEL: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O);
+pub const MODEL: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::L);
 /// Lists the shortcuts.
 pub const HELP: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Slash);
-/// Closes the window.
+/// Closes the window, which ends the program.
 pub const QUIT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Q);
+/// The same.
+pub const CLOSE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::W);
 
 /// The keys and what they do, for the sheet that lists them.
 pub fn list(context: &Context) -> Vec<(String, &'static str)> {
-    let keys = |shortcut: &KeyboardShortcut| context.format_shortcut(shortcut);
+    let keys = |shortcut: &KeyboardShortcut| {
+        let signs = [("Comma", ","), ("Period", "."), ("Slash", "/"), ("Plus", "+"), ("Minus", "-")];
+        let words = context.format_shortcut(shortcut);
+        signs.iter().fold(words, |words, (name, sign)| words.replace(name, sign))
+    };
     vec![
         ("Return".into(), "Generate, run the sessions, or run the sweep"),
         (keys(&GENERATE), "The same, also while a prompt is edited"),
@@ -34,18 +42,22 @@ pub fn list(context: &Context) -> Vec<(String, &'static str)> {
         (keys(&KeyboardShortcut::new(Modifiers::COMMAND, Key::C)), "Copy the selected text, or the whole answer"),
         (keys(&MODEL), "Choose a model"),
         (keys(&OPEN), "Open run"),
+        (keys(&EXPORT), "Export run"),
         (keys(&SETTINGS), "Settings"),
         (keys(&HELP), "This list"),
         (keys(&KeyboardShortcut::new(Modifiers::COMMAND, Key::Plus)), "Larger"),
         (keys(&KeyboardShortcut::new(Modifiers::COMMAND, Key::Minus)), "Smaller"),
-        (keys(&QUIT), "Quit"),
+        (keys(&KeyboardShortcut::new(Modifiers::COMMAND, Key::Num0)), "Actual size"),
+        ("Tab or Shift-Tab".into(), "To the next or previous control; Space presses it"),
+        ("Page Up or Page Down".into(), "Scroll the panels, or the answer"),
+        (format!("{} or {}", keys(&QUIT), keys(&CLOSE)), "Quit"),
     ]
 }
 
 /// Turns keys into actions, before any control sees them.
 pub fn handle(context: &Context, scene: &mut Scene<'_>) {
     let consume = |shortcut: &KeyboardShortcut| context.input_mut(|input| input.consume_shortcut(shortcut));
-    if consume(&QUIT) {
+    if consume(&QUIT) || consume(&CLOSE) {
         scene.actions.push(crate::state::Action::Quit);
     }
     if scene.state.sheet.is_some() {
@@ -63,6 +75,9 @@ pub fn handle(context: &Context, scene: &mut Scene<'_>) {
     }
     if consume(&OPEN) {
         scene.file(FileAction::Open);
+    }
+    if consume(&EXPORT) {
+        scene.file(FileAction::Export(ExportFormat::Json));
     }
     if consume(&RUN) {
         run(scene);

@@ -5,14 +5,17 @@ use super::icons::Icon;
 use super::scene::Scene;
 use super::theme::{self, DOUBLE, HALF, Palette, STEP};
 use super::widgets;
-use crate::protocol::{FinishReason, SessionState};
-use crate::state::{AnswerPart, Display, MAX_TOKENS_LOG2, Sheet, SingleAction, SinglePhase, bytes};
+use crate::protocol::{FinishReason, SessionState, bytes};
+use crate::state::{AnswerPart, Display, MAX_TOKENS_LOG2, Sheet, SingleAction, SinglePhase};
 use egui::{
     Align, CollapsingHeader, Key, KeyboardShortcut, Label, Layout, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2,
 };
 
 /// The prompt's editor, by which the keyboard's ways know it.
 pub const PROMPT_ID: &str = "single prompt";
+
+/// The system prompt's editor.
+pub const SYSTEM_ID: &str = "system prompt";
 
 /// Draws the column of options.
 pub fn show_options(ui: &mut Ui, scene: &mut Scene<'_>) {
@@ -53,18 +56,17 @@ pub fn show_options(ui: &mut Ui, scene: &mut Scene<'_>) {
         |value| format!("{value:.2}"),
     );
     widgets::section(ui, "System prompt");
-    let system = TextEdit::multiline(&mut single.system).desired_rows(3).desired_width(f32::INFINITY);
-    ui.add(system).accessible_name("System prompt");
-    widgets::section(ui, "Example prompts");
-    if ui.button("Choose an example…").clicked() {
-        scene.open(Sheet::Presets);
+    if single.system.len() > super::LONGEST_EDITED {
+        return super::panel::long_prompt(ui, &mut single.system);
     }
+    let system = TextEdit::multiline(&mut single.system).desired_rows(3).desired_width(f32::INFINITY);
+    ui.add(system.id(egui::Id::unique(SYSTEM_ID))).accessible_name("System prompt");
 }
 
 /// Draws the answer, the figures and the prompt.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, caches: &mut Caches) {
     let rows = if scene.settings.single.prompt_expanded { 10.0 } else { 3.0 };
-    let prompt_height = rows * 20.0 + 4.0 * STEP;
+    let prompt_height = rows * 19.0 + 3.0 * STEP;
     let cards_height = widgets::FIGURE_HEIGHT + 2.0 * STEP + 2.0;
     let answer_height = (ui.available_height() - prompt_height - cards_height - 2.0 * STEP).max(96.0);
     ui.allocate_ui_with_layout(vec2(ui.available_width(), answer_height), Layout::top_down(Align::Min), |ui| {
@@ -91,6 +93,7 @@ fn answer_card(ui: &mut Ui, scene: &mut Scene<'_>, caches: &mut Caches, height: 
         });
         ScrollArea::vertical().id_salt("answer").auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
             answer(ui, scene, caches);
+            widgets::scroll_by_keyboard(ui);
         });
     });
 }
@@ -137,15 +140,16 @@ fn answer(ui: &mut Ui, scene: &Scene<'_>, caches: &mut Caches) {
                     });
             }
             AnswerPart::Answer(text) => match scene.settings.single.display {
-                Display::Plain => {
+                // Markdown's own layout would set right-to-left words from left to right.
+                Display::Markdown if !super::bidi::is_needed(text) => {
+                    ui.style_mut().interaction.selectable_labels = true;
+                    cache.markdown.show(ui, text, single.generation);
+                }
+                Display::Plain | Display::Markdown => {
                     let font = egui::FontId::proportional(theme::BODY_SIZE);
                     ui.push_id(("answer", place), |ui| {
                         cache.plain.show(ui, text, single.generation, &font, palette.text);
                     });
-                }
-                Display::Markdown => {
-                    ui.style_mut().interaction.selectable_labels = true;
-                    cache.markdown.show(ui, text, single.generation);
                 }
             },
             AnswerPart::ToolCall { name, arguments, result } => tool_call(ui, name, arguments, result.as_ref()),

@@ -1,5 +1,6 @@
 //! Text that grows: what is finished is laid out once, and only what is on screen is painted.
 
+use super::bidi;
 use super::theme::STEP;
 use egui::accesskit::Role;
 use egui::text::{CCursor, LayoutJob, TextFormat};
@@ -7,6 +8,7 @@ use egui::text_selection::LabelSelectionState;
 use egui::{Align, Color32, FontId, Galley, Pos2, Rect, Sense, Stroke, Ui, WidgetInfo, vec2};
 use std::ops::Range;
 use std::sync::Arc;
+use unicode_bidi::{Direction, Level, get_base_direction};
 
 /// The longest text that is laid out again and again while it grows, in bytes.
 const TAIL: usize = 512;
@@ -38,16 +40,19 @@ pub struct StreamText {
     pieces: Vec<Piece>,
     /// Bytes of the text that are in `pieces`.
     finished: usize,
-    /// What follows `finished`, and the text's length when it was laid out.
-    tail: Option<(Arc<Galley>, usize)>,
+    /// What follows `finished`.
+    tail: Option<Piece>,
+    /// The text's length when the tail was laid out.
+    length: Option<usize>,
     mark: Option<Mark>,
     /// The mark is new and has to be brought to where it can be seen.
     seeks_mark: bool,
 }
 
-/// One or more finished rows.
+/// One or more rows.
 struct Piece {
     galley: Arc<Galley>,
+    left: f32,
     top: f32,
     /// Where its text begins, in bytes of the whole text.
     start: usize,
@@ -87,16 +92,11 @@ impl StreamText {
         let Some(mark) = &self.mark else { return };
         let place = self.pieces.partition_point(|piece| piece.start <= mark.range.start).checked_sub(1);
         let piece = place.and_then(|place| self.pieces.get(place));
-        let (galley, top, start) = match (&self.tail, piece) {
-            (Some((galley, _)), _) if mark.range.start >= self.finished => {
-                (galley, self.finished_height(), self.finished)
-            }
-            (_, Some(piece)) => (&piece.galley, piece.top, piece.start),
-            _ => return,
-        };
-        let Some(before) = text.get(start..mark.range.start) else { return };
+        let tail = self.tail.as_ref().filter(|_| mark.range.start >= self.finished);
+        let Some(Piece { galley, left, top, start }) = tail.or(piece) else { return };
+        let Some(before) = text.get(*start..mark.range.start) else { return };
         let cursor = galley.pos_from_cursor(CCursor::new(before.chars().count()));
-        let rect = cursor.translate(origin.to_vec2() + vec2(0.0, top)).expand2(vec2(STEP, 0.0));
+        let rect = cursor.translate(origin.to_vec2() + vec2(*left, *top)).expand2(vec2(STEP, 0.0));
         let response = ui.interact(rect, ui.scope_id().with("mark"), Sense::hover());
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &mark.name));
         if std::mem::take(&mut self.seeks_mark) {
@@ -105,7 +105,7 @@ impl StreamText {
     }
 
     fn height(&self) -> f32 {
-        self.finished_height() + self.tail.as_ref().map_or(0.0, |(galley, _)| galley.size().y)
+        self.tail.as_ref().map_or_else(|| self.finished_height(), Piece::bottom)
     }
 
     fn finished_height(&self) -> f32 {
@@ -114,12 +114,9 @@ impl StreamText {
 
     fn paint(&self, ui: &Ui, origin: Pos2, visible: Rect, color: Color32) {
         let first = self.pieces.partition_point(|piece| origin.y + piece.bottom() < visible.top());
-        let on_screen = self.pieces.iter().enumerate().skip(first);
+        let on_screen = self.pieces.iter().chain(&self.tail).enumerate().skip(first);
         for (place, piece) in on_screen.take_while(|(_, piece)| origin.y + piece.top <= visible.bottom()) {
-            paint_selectable(ui, place, origin + vec2(0.0, piece.top), &piece.galley, color);
-        }
-        if let Some((galley, _)) = &self.tail {
-            paint_selectable(ui, self.pieces.len(), origin + vec2(0.0, self.finished_height()), galley, color);
+            paint_selectable(ui, place, origin + vec2(piece.left, piece.top), &piece.galley, color);
         }
     }
 
@@ -137,33 +134,98 @@ impl StreamText {
             let font = Some(font.clone());
             *self = Self { width, revision, font, probe: Some(probe), mark, seeks_mark, ..Self::default() };
         }
-        if self.tail.as_ref().is_some_and(|(_, length)| *length == text.len()) {
+        if self.length == Some(text.len()) {
             return;
         }
         self.tail = None;
         while let Some(rest) = text.get(self.finished..) {
-            match rest.find('\n') {
-                Some(end) if end <= CHUNK => self.finish(ui, &rest[..end], end + 1),
-                _ if rest.len() > TAIL => self.finish_rows(ui, rest),
+            let end = rest.find('\n');
+            let paragraph = &rest[..end.unwrap_or(rest.len())];
+            match end {
+                _ if bidi::is_needed(&paragraph[..floor_boundary(paragraph, CHUNK)]) => {
+                    let mut rows = self.right_to_left(ui, paragraph, base_before(&text[..self.finished]));
+                    // Only the last row can still change.
+                    let open = if end.is_none() { rows.pop() } else { None };
+                    self.pieces.append(&mut rows);
+                    match open {
+                        None => self.finished += paragraph.len() + 1,
+                        Some(row) => {
+                            self.finished = row.start;
+                            self.tail = Some(row);
+                            break;
+                        }
+                    }
+                }
+                Some(end) if end <= CHUNK => self.finish(ui, paragraph, end + 1),
+                _ if rest.len() > TAIL => self.finish_rows(ui, paragraph),
                 _ => {
-                    self.tail = Some((self.galley(ui, rest), text.len()));
+                    let galley = self.galley(ui, rest);
+                    let top = self.finished_height();
+                    self.tail = Some(Piece { galley, left: 0.0, top, start: self.finished });
                     break;
                 }
             }
         }
+        self.length = Some(text.len());
+    }
+
+    /// The rows of a paragraph with right-to-left words. `base` is the direction that the paragraph has already.
+    fn right_to_left(&self, ui: &Ui, text: &str, base: Option<Level>) -> Vec<Piece> {
+        let paragraph = bidi::Paragraph::new(text, base);
+        let mut top = self.finished_height();
+        let mut rows = Vec::new();
+        for row in self.wrap(ui, text) {
+            let start = row.start;
+            let end = start + text[row.clone()].trim_end().len();
+            let galley = self.unwrapped(ui, &paragraph.row(start..end));
+            let left = if paragraph.base().is_rtl() { (self.width - galley.size().x).max(0.0) } else { 0.0 };
+            let piece = Piece { galley, left, top, start: self.finished + start };
+            top = piece.bottom();
+            rows.push(piece);
+        }
+        rows
+    }
+
+    /// Cuts a paragraph into rows, by words in the order in which they are read.
+    fn wrap(&self, ui: &Ui, text: &str) -> Vec<Range<usize>> {
+        let width_of = |words: &str| self.unwrapped(ui, words).size().x;
+        let space = width_of(" ");
+        let mut rows = Vec::new();
+        let (mut start, mut place, mut used) = (0, 0, 0.0);
+        for word in text.split_inclusive(' ') {
+            let width = width_of(word.trim_end());
+            if used + width > self.width && start < place {
+                rows.push(start..place);
+                (start, used) = (place, 0.0);
+            }
+            let mut rest = word;
+            if width > self.width {
+                // Wider than a row: cut where the row would end if all characters were of the same width.
+                let characters = word.chars().count() as f32;
+                let fitting = ((characters * self.width / width * 0.9) as usize).max(1);
+                while let Some((cut, _)) = rest.char_indices().nth(fitting) {
+                    rows.push(start..start + cut);
+                    start += cut;
+                    rest = &rest[cut..];
+                }
+            }
+            used += if rest.len() < word.len() { width_of(rest.trim_end()) } else { width } + space;
+            place += word.len();
+        }
+        rows.push(start..text.len());
+        rows
     }
 
     /// Finishes one whole paragraph; `length` counts its line break too.
     fn finish(&mut self, ui: &Ui, paragraph: &str, length: usize) {
         let galley = self.galley(ui, paragraph);
-        let piece = Piece { galley, top: self.finished_height(), start: self.finished };
+        let piece = Piece { galley, left: 0.0, top: self.finished_height(), start: self.finished };
         self.pieces.push(piece);
         self.finished += length;
     }
 
     /// Finishes all rows but the last of the beginning of a long paragraph: only the last one can still change.
-    fn finish_rows(&mut self, ui: &Ui, rest: &str) {
-        let paragraph = &rest[..rest.find('\n').unwrap_or(rest.len())];
+    fn finish_rows(&mut self, ui: &Ui, paragraph: &str) {
         let mut length = CHUNK.min(paragraph.len());
         loop {
             let chunk = &paragraph[..floor_boundary(paragraph, length)];
@@ -201,6 +263,23 @@ impl StreamText {
             _ => job.append(text, 0.0, plain),
         }
         ui.fonts_mut(|fonts| fonts.layout_job(job))
+    }
+
+    fn unwrapped(&self, ui: &Ui, text: &str) -> Arc<Galley> {
+        let font = self.font.clone().unwrap_or_default();
+        let mut job = LayoutJob::simple(text.to_owned(), font, Color32::PLACEHOLDER, f32::INFINITY);
+        job.break_on_newline = false;
+        ui.fonts_mut(|fonts| fonts.layout_job(job))
+    }
+}
+
+/// The direction of the paragraph that goes on after `text`; none where it has none yet.
+fn base_before(text: &str) -> Option<Level> {
+    let paragraph = &text[text.rfind('\n').map_or(0, |end| end + 1)..];
+    match get_base_direction(paragraph) {
+        Direction::Ltr => Some(Level::ltr()),
+        Direction::Rtl => Some(Level::rtl()),
+        Direction::Mixed => None,
     }
 }
 

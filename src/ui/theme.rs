@@ -22,7 +22,7 @@ pub const SIDE_WIDTH: f32 = 256.0;
 /// The least width of a session's panel.
 pub const PANEL_MIN_WIDTH: f32 = 232.0;
 /// The least height of a session's panel.
-pub const PANEL_MIN_HEIGHT: f32 = 184.0;
+pub const PANEL_MIN_HEIGHT: f32 = 208.0;
 /// Width of the sheets over the window.
 pub const SHEET_WIDTH: f32 = 560.0;
 /// Side of the painted icons.
@@ -33,7 +33,8 @@ const CARD_CORNER: CornerRadius = CornerRadius::same(8);
 
 /// Body text.
 pub const BODY_SIZE: f32 = 14.0;
-const SMALL_SIZE: f32 = 12.0;
+/// Captions.
+pub const SMALL_SIZE: f32 = 12.0;
 const HEADING_SIZE: f32 = 18.0;
 const FIGURE_SIZE: f32 = 20.0;
 const MONOSPACE_SIZE: f32 = 13.0;

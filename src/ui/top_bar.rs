@@ -37,6 +37,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
             if scene.state.is_busy() {
                 ui.add_space(STEP);
                 widgets::spinner(ui, 14.0);
+                ui.add_space(HALF);
                 if ui.available_width() > 80.0 {
                     ui.label(RichText::new(scene.state.busy_words()).small().color(Palette::of(ui).weak));
                 }
@@ -76,7 +77,7 @@ fn model(ui: &mut Ui, scene: &mut Scene<'_>) {
         ModelState::Loading { source, .. } => format!("Loading {}", short_name(source)),
         ModelState::Paused { source, .. } => format!("{} is paused", short_name(source)),
         ModelState::Failed { source, .. } => format!("{} did not load", short_name(source)),
-        ModelState::Loaded(model) => format!("{} • {} parameters", model.name, parameters(model.parameters)),
+        ModelState::Loaded(model) => format!("{} • {} parameters", model.name, parameters(model.facts.parameters)),
     };
     let busy = if scene.state.is_busy() { 120.0 } else { 0.0 };
     let width = (ui.available_width() - busy).clamp(120.0, 360.0);

@@ -4,8 +4,8 @@ use super::icons::{self, Icon};
 use super::theme::{self, CONTROL_HEIGHT, HALF, Palette, STEP};
 use egui::accesskit::Role;
 use egui::{
-    Align, Button, Color32, CornerRadius, DragValue, Layout, Rect, Response, RichText, Sense, Slider, Stroke,
-    TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align, Button, Color32, CornerRadius, DragValue, Key, Layout, Modifiers, Rect, Response, RichText, Sense, Slider,
+    Stroke, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 use std::ops::RangeInclusive;
 
@@ -46,11 +46,13 @@ pub fn icon_button(ui: &mut Ui, icon: Icon, name: &str, is_enabled: bool) -> Res
 /// A switch with its label on the left.
 pub fn switch(ui: &mut Ui, is_on: &mut bool, label: &str, help: &str) -> Response {
     ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = STEP;
         let text = ui.label(label);
         let size = vec2(CONTROL_HEIGHT + HALF, 18.0);
-        let (rect, mut response) = ui.allocate_exact_size(size, Sense::click());
-        if response.clicked() || text.interact(Sense::click()).clicked() {
+        let right = Layout::right_to_left(Align::Center);
+        let (rect, mut response) = ui.with_layout(right, |ui| ui.allocate_exact_size(size, Sense::click())).inner;
+        // The label can be clicked too, but the keyboard stops at the switch only.
+        let clicks = Sense::click() - Sense::FOCUSABLE;
+        if response.clicked() || text.interact(clicks).clicked() {
             *is_on = !*is_on;
             response.mark_changed();
         }
@@ -74,7 +76,7 @@ pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, name: &str, chosen: &mut T, c
     egui::Frame::new().fill(palette.sunken).corner_radius(CornerRadius::same(6)).inner_margin(2.0).show(ui, |ui| {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
-            ui.spacing_mut().button_padding.y = 2.0;
+            ui.spacing_mut().button_padding.y = 0.0;
             ui.spacing_mut().interact_size.y = CONTROL_HEIGHT - HALF;
             for (value, label) in choices {
                 let is_chosen = *chosen == *value;
@@ -87,6 +89,7 @@ pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, name: &str, chosen: &mut T, c
                     .min_size(vec2(0.0, CONTROL_HEIGHT - HALF));
                 let response = ui.add(button);
                 response.widget_info(|| WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), is_chosen, *label));
+                focus_ring(ui, &response, response.rect);
                 if response.on_hover_text(format!("{name}: {label}")).clicked() {
                     *chosen = *value;
                 }
@@ -147,7 +150,7 @@ pub fn badge(ui: &mut Ui, text: &str, color: Color32, fill: Color32) -> Response
 /// Height of a figure with its name above.
 pub const FIGURE_HEIGHT: f32 = 44.0;
 
-/// Below this width a figure is smaller.
+/// Up to this width a figure is smaller.
 const NARROW_FIGURE: f32 = 88.0;
 
 /// A figure with its name above; the width stays the same whatever the figure is.
@@ -160,7 +163,7 @@ pub fn figure(ui: &mut Ui, name: &str, value: &str, unit: &str, width: f32) -> R
             ui.add(egui::Label::new(caption).truncate());
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = HALF;
-                let font = if width < NARROW_FIGURE { theme::semibold(16.0) } else { theme::figure_font() };
+                let font = if width <= NARROW_FIGURE { theme::semibold(16.0) } else { theme::figure_font() };
                 ui.label(RichText::new(value).font(font));
                 if !unit.is_empty() {
                     ui.label(theme::caption(ui, unit));
@@ -229,13 +232,30 @@ pub fn spinner(ui: &mut Ui, size: f32) {
     ui.painter().add(egui::Shape::line((0..=PARTS).map(point).collect(), stroke));
 }
 
+/// Lets Page Up, Page Down, Home and End move the scroll area around `ui`, unless a text is being edited. For the one
+/// area that stands for the whole view; to be called after its contents, whose own areas would take the move.
+pub fn scroll_by_keyboard(ui: &Ui) {
+    if ui.ctx().text_edit_focused() {
+        return;
+    }
+    let page = ui.clip_rect().height() - theme::DOUBLE;
+    let all = f32::from(u16::MAX);
+    let moves = [(Key::PageUp, page), (Key::PageDown, -page), (Key::Home, all), (Key::End, -all)];
+    for (key, distance) in moves {
+        if ui.input_mut(|input| input.consume_key(Modifiers::NONE, key)) {
+            ui.scroll_with_delta(vec2(0.0, distance));
+        }
+    }
+}
+
 /// A section's heading in the column of controls.
 pub fn section(ui: &mut Ui, text: &str) {
     ui.add_space(HALF);
     ui.label(theme::caption(ui, text).text_style(TextStyle::Small).font(theme::semibold(12.0)));
 }
 
-fn focus_ring(ui: &Ui, response: &Response, rect: Rect) {
+/// Shows which control the keyboard is on.
+pub fn focus_ring(ui: &Ui, response: &Response, rect: Rect) {
     if response.has_focus() {
         let stroke = Stroke::new(1.5, Palette::of(ui).accent_text);
         ui.painter().rect_stroke(rect, CornerRadius::same(6), stroke, egui::StrokeKind::Outside);

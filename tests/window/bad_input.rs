@@ -53,10 +53,28 @@ fn a_dropped_file_that_is_no_model_is_named_and_nothing_is_unloaded() {
     let file = bench.folder().join("holiday.jpeg");
     fs::write(&file, "not a model").unwrap();
     bench.drop_file(&file);
+    bench.wait("the message", |state| !state.notices.is_empty());
     assert!(bench.says("holiday.jpeg is no model"));
     assert!(bench.state().model.loaded().is_some());
     bench.click("Dismiss the message");
     assert!(!bench.says("holiday.jpeg is no model"));
+}
+
+#[test]
+fn a_dropped_folder_or_gguf_that_is_no_model_unloads_nothing() {
+    let mut bench = Bench::open(Setting::default());
+    let folder = bench.folder().join("holidays");
+    fs::create_dir(&folder).unwrap();
+    let file = bench.folder().join("renamed.gguf");
+    fs::write(&file, "PK not a model").unwrap();
+    for (path, words) in [(folder, "The folder holidays is no model"), (file, "renamed.gguf is no model")] {
+        bench.drop_file(&path);
+        bench.wait("the message", |state| !state.notices.is_empty());
+        assert!(bench.says(words));
+        assert!(bench.state().model.loaded().is_some());
+        bench.click("Dismiss the message");
+    }
+    assert_eq!(bench.sources().len(), 1);
 }
 
 #[test]
@@ -92,11 +110,12 @@ fn the_network_going_away_half_way_is_said_and_retried() {
 fn a_model_whose_folder_is_deleted_while_loaded_goes_on_working() {
     let setting = Setting::default();
     let folder = setting.path().join("model");
-    fs::create_dir(&folder).unwrap();
+    Bench::model_folder(&folder);
     let mut bench = Bench::open(setting);
     bench.drop_file(&folder);
+    bench.wait_until("the second load", |bench| bench.sources().len() == 2);
     bench.wait("the model", |state| state.model.loaded().is_some());
-    fs::remove_dir(&folder).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
     bench.run_to_end();
     let run = bench.state().run.as_ref().unwrap();
     assert!(run.panels.iter().all(|panel| panel.state == SessionState::Done));

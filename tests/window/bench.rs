@@ -3,8 +3,9 @@
 use crate::support::scripted::{Call, Log, Script, ScriptedBackend};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
-use llmeval::app::{Answer, Ask, Storage, WindowApp, World};
+use llmeval::app::{Answer, Ask, Inbox, Storage, WindowApp, World};
 use llmeval::engine::{self, EngineSettings, LoadCancel};
+use llmeval::platform::SingleInstance;
 use llmeval::protocol::{DeviceKind, LoadProgress, ModelFacts, ModelSource, RunReport};
 use llmeval::session::LoadedModel;
 use llmeval::state::AppState;
@@ -40,6 +41,10 @@ pub struct Setting {
     pub facts: ModelFacts,
     /// What the engine was asked to do.
     pub log: Log,
+    /// Files that are opened at launch.
+    pub files: Vec<PathBuf>,
+    /// The right to be the only window, for the first one that is opened.
+    pub instance: Arc<Mutex<Option<SingleInstance>>>,
 }
 
 impl Default for Setting {
@@ -49,6 +54,8 @@ impl Default for Setting {
             folder: Arc::new(tempfile::tempdir().unwrap()),
             loads: vec![LoadScript::Loads(Script::default())],
             answers: Vec::new(),
+            files: Vec::new(),
+            instance: Arc::default(),
             facts: ModelFacts {
                 architecture: "llama".into(),
                 parameters: 134_515_008,
@@ -103,11 +110,16 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let sources = Arc::new(Mutex::new(Vec::new()));
+        let inbox = Inbox::default();
+        if !setting.files.is_empty() {
+            inbox.open(setting.files.clone());
+        }
         let world = World {
             loader: loader(&setting, sources.clone()),
             dialogs: dialogs(&setting, asked.clone()),
             storage: Storage::in_folder(setting.path()),
-            model: None,
+            inbox,
+            instance: setting.instance.lock().unwrap().take(),
         };
         let guard = runtime.enter();
         let harness = Harness::builder()
@@ -214,6 +226,12 @@ impl Bench {
         control.or_else(|| nodes().next()).unwrap_or_else(|| panic!("nothing is labelled {label:?}"))
     }
 
+    /// The label of what the keyboard is on.
+    pub fn focused(&self) -> String {
+        let nodes = self.harness.as_ref().unwrap().query_all_by(|node| node.is_focused());
+        nodes.filter_map(|node| node.accesskit_node().label()).next().unwrap_or_default()
+    }
+
     /// Gives the slider or number with this label a value.
     pub fn set(&mut self, label: &str, value: f64) {
         self.node(label).set_value_accesskit(value);
@@ -254,7 +272,7 @@ impl Bench {
 
     /// Opens the model picker through the model's line.
     pub fn open_models(&mut self) {
-        self.press(egui::Modifiers::COMMAND | egui::Modifiers::SHIFT, egui::Key::O);
+        self.press(egui::Modifiers::COMMAND, egui::Key::L);
     }
 
     /// Closes the sheet that is open, if one is.
@@ -281,6 +299,25 @@ impl Bench {
     pub fn run_to_end(&mut self) {
         self.click("Run Parallel Demo");
         self.wait("the run's end", |state| state.run.as_ref().is_some_and(|run| !run.is_active()));
+    }
+
+    /// What the last frame asked of the system's window.
+    pub fn window_commands(&mut self) -> Vec<egui::ViewportCommand> {
+        let output = self.harness().output();
+        output.viewport_output.values().flat_map(|viewport| viewport.commands.clone()).collect()
+    }
+
+    /// How long the window would stand still after the last frame.
+    pub fn pause(&mut self) -> Duration {
+        let output = self.harness().output();
+        output.viewport_output.values().map(|viewport| viewport.repaint_delay).min().unwrap_or(Duration::MAX)
+    }
+
+    /// A folder in the mlx-community layout, as far as the window looks at it.
+    pub fn model_folder(path: &Path) -> PathBuf {
+        std::fs::create_dir_all(path).unwrap();
+        std::fs::write(path.join("config.json"), "{}").unwrap();
+        path.to_owned()
     }
 
     /// The files of the runs that were kept.

@@ -2,7 +2,9 @@
 
 use super::bench::{Bench, Setting};
 use crate::support::scripted::Script;
-use egui::{Key, Modifiers};
+use egui::{Event, Key, Modifiers, ViewportCommand};
+use llmeval::app::Ask;
+use llmeval::platform::MenuCommand;
 use llmeval::state::{Sheet, View};
 use std::time::Duration;
 
@@ -84,4 +86,123 @@ fn every_control_has_a_name_for_the_screen_reader() {
     }
     bench.run_to_end();
     assert_eq!(bench.harness().unnamed_widgets(), Vec::<String>::new(), "with panels");
+}
+
+#[test]
+fn command_s_exports_the_finished_run_and_says_where_there_is_none() {
+    let mut setting = Setting::default();
+    let file = setting.path().join("run.json");
+    setting.answers = vec![Some(file.clone())];
+    let mut bench = Bench::open(setting);
+    bench.press(Modifiers::COMMAND, Key::S);
+    assert!(bench.says("There is no finished run to export yet."));
+    bench.click("Dismiss the message");
+    bench.run_to_end();
+    bench.press(Modifiers::COMMAND, Key::S);
+    bench.wait("the file", |state| !state.dialog_is_open && file.exists());
+    assert!(bench.says("Saved as"));
+}
+
+#[test]
+fn the_menu_bars_shortcuts_do_the_same_in_the_window() {
+    let mut bench = Bench::open(Setting::default());
+    let key = |command: MenuCommand| {
+        let shortcut = command.shortcut().unwrap();
+        assert!(!shortcut.shift);
+        Key::from_name(shortcut.key).unwrap()
+    };
+    for (command, sheet) in [
+        (MenuCommand::Settings, Sheet::Settings),
+        (MenuCommand::ChooseModel, Sheet::Models),
+        (MenuCommand::Shortcuts, Sheet::Shortcuts),
+    ] {
+        bench.press(Modifiers::COMMAND, key(command));
+        assert_eq!(bench.state().sheet, Some(sheet));
+        bench.close_sheet();
+    }
+    bench.press(Modifiers::COMMAND, key(MenuCommand::OpenRun));
+    assert_eq!(bench.asked(), [Ask::OpenRun]);
+    bench.press(Modifiers::COMMAND, key(MenuCommand::Generate));
+    bench.wait("an answer", |state| state.single.tokens > 0);
+    bench.press(Modifiers::COMMAND, key(MenuCommand::Stop));
+    bench.wait("the end", |state| !state.single.is_generating());
+    bench.press(Modifiers::COMMAND, key(MenuCommand::RunParallel));
+    bench.wait("the run's end", |state| state.run.is_some() && !state.run_is_active());
+    for command in [MenuCommand::CloseWindow, MenuCommand::Quit] {
+        // Put into one frame, whose commands are looked at: the harness gives every event of its own queue another.
+        let (key, modifiers) = (key(command), Modifiers::COMMAND);
+        let pressed = Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers };
+        bench.harness().input_mut().events.push(pressed);
+        bench.step();
+        assert!(bench.window_commands().contains(&ViewportCommand::Close), "{command:?}");
+    }
+}
+
+#[test]
+fn page_down_and_home_scroll_the_panels() {
+    let mut bench = Bench::open(Setting::default().sized(900.0, 600.0));
+    bench.click("Parallel");
+    bench.set("Sessions", 32.0);
+    bench.run_to_end();
+    assert!(bench.shows("Maximise session 0"));
+    bench.press(Modifiers::NONE, Key::PageDown);
+    (0..60).for_each(|_| bench.step());
+    assert!(!bench.shows("Maximise session 0") && bench.shows("Maximise session 4"));
+    bench.press(Modifiers::NONE, Key::End);
+    (0..60).for_each(|_| bench.step());
+    assert!(bench.shows("Maximise session 31"));
+    bench.press(Modifiers::NONE, Key::Home);
+    (0..60).for_each(|_| bench.step());
+    assert!(bench.shows("Maximise session 0"));
+}
+
+#[test]
+fn copying_takes_the_whole_answer_where_nothing_is_selected() {
+    let mut bench = Bench::open(Setting::default());
+    bench.click("Generate");
+    bench.wait("the end", |state| !state.single.is_generating());
+    bench.node("Copy the answer").focus();
+    bench.settle();
+    let answer = bench.state().single.answer();
+    bench.harness().event(Event::Copy);
+    assert!(bench.steps_until_copied(&answer));
+}
+
+#[test]
+fn tab_goes_through_every_control_and_comes_round() {
+    let mut bench = Bench::open(Setting::default());
+    bench.click("Parallel");
+    let mut reached = Vec::new();
+    for _ in 0..60 {
+        bench.press(Modifiers::NONE, Key::Tab);
+        let focused = bench.focused();
+        if reached.first() == Some(&focused) {
+            break;
+        }
+        reached.push(focused);
+    }
+    for control in [
+        "Run Parallel Demo",
+        "Keyboard shortcuts",
+        "Settings",
+        "Recent runs",
+        "Parallel",
+        "Single",
+        "Sessions",
+        "Temperature",
+        "Temperature ladder",
+        "Max tokens",
+        "Execution",
+        "Top-p",
+        "Top-k",
+        "Min-p",
+        "Repetition penalty",
+        "Base seed",
+        "Cache limit",
+        "Reset controls",
+        "Prompt of session 0",
+        "Prompt of session 2",
+    ] {
+        assert!(reached.iter().any(|label| label == control), "{control} can't be reached: {reached:?}");
+    }
 }

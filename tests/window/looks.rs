@@ -3,28 +3,31 @@
 
 use egui_kittest::{Harness, SnapshotOptions};
 use llmeval::protocol::{
-    DeviceKind, EvaluationResult, FinishReason, ModelSource, ModelSummary, RunReport, SessionId, Timeline,
+    DeviceKind, EvaluationResult, FinishReason, MachineMemory, ModelFacts, ModelSource, ModelSummary, RunReport,
+    SessionId, Timeline,
 };
-use llmeval::state::{AppState, MachineMemory, ModelState, RunState, SingleUpdate, View, presets};
+use llmeval::state::{AppState, ModelState, RunState, SingleUpdate, View, presets};
 use llmeval::ui::Contents;
 
 const TEXT: &str = "In circuits deep, where data flows like streams,\nA model wakes and learns to weigh our dreams.\n\n\
     Each layer passes numbers to the next; what was wrong is changed a little, until it is wrong less often.";
 
-fn ready() -> AppState {
+pub fn ready() -> AppState {
     let summary = ModelSummary {
         source: ModelSource::Starter,
         name: "SmolLM2-135M-Instruct".into(),
-        architecture: "llama".into(),
-        parameters: 134_515_008,
-        weight_bytes: 538_060_032,
-        kv_bytes_per_token: 46_080,
-        context_length: 8192,
-        device: DeviceKind::Cpu,
-        load_seconds: 0.8,
+        facts: ModelFacts {
+            architecture: "llama".into(),
+            parameters: 134_515_008,
+            weight_bytes: 538_060_032,
+            kv_bytes_per_token: 46_080,
+            context_length: 8192,
+            device: DeviceKind::Cpu,
+            load_seconds: 0.8,
+            exact_width: Ok(8),
+        },
         can_think: true,
         can_use_tools: true,
-        exact_width: Ok(8),
     };
     AppState {
         model: ModelState::Loaded(summary),
@@ -34,7 +37,7 @@ fn ready() -> AppState {
     }
 }
 
-fn finished(sessions: u32) -> AppState {
+pub fn finished(sessions: u32) -> AppState {
     let mut state = ready();
     state.settings.view = View::Parallel;
     state.settings.parallel.sessions = sessions;
@@ -86,7 +89,7 @@ fn result(config: &llmeval::ParallelConfig, index: u32) -> EvaluationResult {
     }
 }
 
-fn answered() -> AppState {
+pub fn answered() -> AppState {
     let mut state = ready();
     state.single.start();
     state.single.apply(0.0, SingleUpdate::Submitted { prompt_tokens: 42 });

@@ -107,8 +107,9 @@ fn choosing_a_model_says_that_its_makers_sampling_is_taken() {
 fn folders_and_files_are_chosen_through_the_systems_dialogs() {
     let mut setting = Setting::default();
     let folder = setting.path().join("my-model");
-    std::fs::create_dir(&folder).unwrap();
+    Bench::model_folder(&folder);
     let file = setting.path().join("my-model.gguf");
+    std::fs::write(&file, "GGUF").unwrap();
     setting.answers = vec![Some(folder.clone()), Some(file.clone()), None];
     let mut bench = Bench::open(setting);
     for (button, source) in [
@@ -118,8 +119,10 @@ fn folders_and_files_are_chosen_through_the_systems_dialogs() {
     ] {
         bench.open_models();
         bench.click(button);
-        bench.wait("the model", |state| !state.dialog_is_open && state.model.loaded().is_some());
-        assert_eq!(bench.sources().last(), Some(&source));
+        bench.wait_until("the model", |bench| {
+            let state = bench.state();
+            !state.dialog_is_open && state.model.loaded().is_some() && bench.sources().last() == Some(&source)
+        });
         bench.close_sheet();
     }
 }
@@ -128,9 +131,10 @@ fn folders_and_files_are_chosen_through_the_systems_dialogs() {
 fn a_dropped_folder_is_loaded() {
     let setting = Setting::default();
     let folder = setting.path().join("dropped");
-    std::fs::create_dir(&folder).unwrap();
+    Bench::model_folder(&folder);
     let mut bench = Bench::open(setting);
     bench.drop_file(&folder);
+    bench.wait_until("the second load", |bench| bench.sources().len() == 2);
     bench.wait("the model", |state| state.model.loaded().is_some());
     assert_eq!(bench.sources().last(), Some(&ModelSource::Folder(folder)));
 }
@@ -139,16 +143,17 @@ fn a_dropped_folder_is_loaded() {
 fn loading_another_model_while_a_run_is_on_asks_first() {
     let mut bench = Bench::open(Setting::script(Script { step: Duration::from_millis(2), ..Script::default() }));
     let folder = bench.folder().join("other");
-    std::fs::create_dir(&folder).unwrap();
+    Bench::model_folder(&folder);
     bench.set_max_tokens(5000);
     bench.click("Run Parallel Demo");
     bench.wait("tokens", |state| state.run.as_ref().is_some_and(|run| run.totals().tokens > 2));
     bench.drop_file(&folder);
-    assert!(matches!(bench.state().sheet, Some(Sheet::ConfirmModel(_))));
+    bench.wait("the question", |state| matches!(state.sheet, Some(Sheet::ConfirmModel(_))));
     bench.click("Keep running");
     assert!(bench.state().run_is_active());
     assert_eq!(bench.sources().len(), 1);
     bench.drop_file(&folder);
+    bench.wait("the question", |state| state.sheet.is_some());
     bench.click("Stop and load");
     bench.wait("the end", |state| !state.run_is_active() && state.model.loaded().is_some());
     assert_eq!(bench.sources().len(), 2);

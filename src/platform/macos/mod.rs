@@ -1,6 +1,5 @@
 //! macOS: menu bar, files opened from the Finder, Metal, and the system's folders.
 
-mod defaults;
 mod menu;
 mod open_files;
 

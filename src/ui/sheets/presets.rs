@@ -5,7 +5,7 @@ use crate::state::{Show, View};
 use crate::ui::scene::Scene;
 use crate::ui::theme::{self, Palette};
 use crate::ui::widgets;
-use egui::{Align, Layout, ScrollArea, Ui, vec2};
+use egui::{Align, Layout, ScrollArea, Sense, Ui, vec2};
 
 /// The most characters of a prompt that two lines can show.
 const SHOWN: usize = 160;
@@ -27,10 +27,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
                     for badge in badges.into_iter().rev() {
                         widgets::badge(ui, badge, palette.accent_text, palette.accent_faint);
                     }
-                    let room = vec2(ui.available_width(), 40.0);
-                    ui.allocate_ui_with_layout(room, Layout::left_to_right(Align::Center), |ui| {
-                        two_lines(ui, &words, room.x);
-                    });
+                    two_lines(ui, &words);
                 });
             });
             if chosen {
@@ -45,9 +42,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     });
 }
 
-fn two_lines(ui: &mut Ui, words: &str, width: f32) {
+/// At most two lines of `words` in the room that is left.
+fn two_lines(ui: &mut Ui, words: &str) {
+    let room = ui.available_size();
     let font = egui::FontId::proportional(theme::BODY_SIZE);
-    let mut job = egui::text::LayoutJob::simple(words.to_owned(), font, Palette::of(ui).text, width);
+    let mut job = egui::text::LayoutJob::simple(words.to_owned(), font, Palette::of(ui).text, room.x);
     job.wrap.max_rows = 2;
-    ui.label(job);
+    let galley = ui.fonts_mut(|fonts| fonts.layout_job(job));
+    let (rect, _) = ui.allocate_exact_size(room, Sense::hover());
+    ui.painter().galley(rect.left_center() - vec2(0.0, galley.size().y / 2.0), galley, Palette::of(ui).text);
 }
