@@ -97,5 +97,6 @@ pub fn pre_norm_decoder(
         },
         norm,
         layers,
+        starts_early: weights.are_unpacked(),
     })
 }

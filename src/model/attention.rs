@@ -64,31 +64,48 @@ pub struct Step<'a> {
 }
 
 impl Attention {
-    /// x [B, L, hidden] → [B, L, hidden].
+    /// x [T, hidden] → [T, hidden], for the T tokens of `step`.
     pub fn forward(&self, layer: usize, x: &Array, step: &mut Step<'_>) -> Result<Array> {
-        let (batch, length) = (x.dim(0), x.dim(1));
-        let [queries, keys, values] = <[Array; 3]>::try_from(self.qkv_proj.forward(x)?)
-            .map_err(|_| mlx_rs::error::Exception::custom("attention needs three projections"))?;
-        let queries = self.heads(&queries, self.heads, self.q_norm.as_ref(), step.positions)?;
-        let keys = self.heads(&keys, self.kv_heads, self.k_norm.as_ref(), step.positions)?;
-        let values = values.reshape(&[batch, length, self.kv_heads, self.head_dim])?.transpose_axes(&[0, 2, 1, 3])?;
+        let [queries, keys, values] = self.project(x, step.positions)?;
         let output = step.attend.attend(layer, &queries, &keys, &values, self.settings)?;
-        let output = output.transpose_axes(&[0, 2, 1, 3])?.reshape(&[batch, length, self.heads * self.head_dim])?;
         self.o_proj.forward(&output)
     }
 
-    /// x [B, L, heads · head_dim] → [B, heads, L, head_dim], normed and rotated.
-    fn heads(&self, x: &Array, heads: i32, norm: Option<&HeadNorm>, positions: &Positions) -> Result<Array> {
-        let shape = [x.dim(0), x.dim(1), heads, self.head_dim];
-        let x = match norm {
-            None => x.reshape(&shape)?,
-            Some(HeadNorm::EachHead(norm)) => norm.forward(&x.reshape(&shape)?)?,
-            Some(HeadNorm::AllHeads(norm)) => norm.forward(x)?.reshape(&shape)?,
-        };
-        let x = x.transpose_axes(&[0, 2, 1, 3])?;
+    /// x [T, hidden] → queries [T, heads, head_dim], keys and values [T, kv_heads, head_dim], normed and rotated.
+    fn project(&self, x: &Array, positions: &Positions) -> Result<[Array; 3]> {
+        let (heads, kv_heads) = (self.heads, self.kv_heads);
+        if let (Projections::Fused { linear, .. }, None, None) = (&self.qkv_proj, &self.q_norm, &self.k_norm) {
+            // Queries and keys are neighbours in the product and rotate together.
+            let all = self.heads(&linear.forward(x)?, heads + 2 * kv_heads)?;
+            let parts = all.split_at_indices(&[heads + kv_heads], 1)?;
+            let rotated = self.rotate(&parts[0], positions)?.split_at_indices(&[heads], 1)?;
+            return three([rotated, parts[1..].to_vec()].concat());
+        }
+        let parts = self.qkv_proj.forward(x)?;
+        let [queries, keys, values] = three(parts)?;
+        let queries = self.normed(&queries, heads, self.q_norm.as_ref())?;
+        let keys = self.normed(&keys, kv_heads, self.k_norm.as_ref())?;
+        let values = self.heads(&values, kv_heads)?;
+        Ok([self.rotate(&queries, positions)?, self.rotate(&keys, positions)?, values])
+    }
+
+    /// x [T, heads · head_dim] → [T, heads, head_dim].
+    fn heads(&self, x: &Array, heads: i32) -> Result<Array> {
+        x.reshape(&[x.dim(0), heads, self.head_dim])
+    }
+
+    fn normed(&self, x: &Array, heads: i32, norm: Option<&HeadNorm>) -> Result<Array> {
+        match norm {
+            None => self.heads(x, heads),
+            Some(HeadNorm::EachHead(norm)) => norm.forward(&self.heads(x, heads)?),
+            Some(HeadNorm::AllHeads(norm)) => self.heads(&norm.forward(x)?, heads),
+        }
+    }
+
+    fn rotate(&self, x: &Array, positions: &Positions) -> Result<Array> {
         match &self.rope {
-            Some(rope) => rope.apply(&x, positions),
-            None => Ok(x),
+            Some(rope) => rope.apply(x, positions),
+            None => Ok(x.clone()),
         }
     }
 
@@ -102,4 +119,8 @@ impl Attention {
         let norms = self.q_norm.iter().chain(&self.k_norm).map(HeadNorm::array);
         self.qkv_proj.arrays().into_iter().chain(self.o_proj.arrays()).chain(norms).collect()
     }
+}
+
+fn three(arrays: Vec<Array>) -> Result<[Array; 3]> {
+    arrays.try_into().map_err(|_| mlx_rs::error::Exception::custom("attention needs queries, keys and values"))
 }

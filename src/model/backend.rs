@@ -3,10 +3,10 @@
 use super::attention::Step;
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
-use super::kv::{EachOwn, PaddedKvCache, Prefill, Slot};
+use super::kv::{LockstepCaches, LockstepStep, OwnStep, PaddedKvCache, Prefill, Seat, Slot};
 use super::load::load;
 use super::prefix::PrefixStore;
-use super::probe::check_width;
+use super::probe::{ExactPlan, check_width};
 use super::quantization::Quantization;
 use super::rope::Positions;
 use super::row::{NextToken, Row, RowKv};
@@ -31,6 +31,9 @@ pub struct MlxBackend {
     decoder: Decoder,
     facts: ModelFacts,
     padded: PaddedKvCache,
+    lockstep: LockstepCaches,
+    /// None where exact execution is not possible.
+    exact: Option<ExactPlan>,
     prefixes: PrefixStore,
 }
 
@@ -45,8 +48,16 @@ struct Launched {
     ids: Rc<Array>,
     /// [rows, vocab], where a row wants them hashed.
     logits: Option<Array>,
-    /// Which rows want their logits hashed; its length is the number of real rows.
-    hashed: Vec<bool>,
+    rows: Vec<LaunchedRow>,
+}
+
+/// A row that is no padding.
+#[derive(Debug)]
+struct LaunchedRow {
+    /// Its place in the engine's order.
+    place: usize,
+    /// Whether it wants its logits hashed.
+    hashed: bool,
 }
 
 impl MlxBackend {
@@ -64,15 +75,31 @@ impl MlxBackend {
     ) -> std::result::Result<Self, ModelError> {
         let device = ComputeDevice::detect();
         let loaded = load(files, &device, quantize, is_cancelled)?;
-        let padded = PaddedKvCache::new(loaded.decoder.kv_shape);
-        Ok(Self { decoder: loaded.decoder, facts: loaded.facts, padded, prefixes: PrefixStore::default() })
+        let mut backend = Self {
+            padded: PaddedKvCache::new(loaded.decoder.kv_shape),
+            lockstep: LockstepCaches::default(),
+            exact: None,
+            prefixes: PrefixStore::default(),
+            decoder: loaded.decoder,
+            facts: loaded.facts,
+        };
+        if let Ok(plan) = loaded.exact {
+            backend.follow(plan);
+        }
+        Ok(backend)
     }
 
     /// Runs exact execution in cohorts of `width` rows from now on; refuses one at which nothing would be exact.
     pub fn set_exact_width(&mut self, width: u32) -> std::result::Result<(), BackendError> {
-        check_width(&self.decoder, width as usize)?;
+        let plan = check_width(&self.decoder, width as usize, self.facts.device)?;
         self.facts.exact_width = Ok(width);
+        self.follow(plan);
         Ok(())
+    }
+
+    fn follow(&mut self, plan: ExactPlan) {
+        self.lockstep = LockstepCaches::new(plan.most_in_lockstep);
+        self.exact = Some(plan);
     }
 
     /// The model in figures.
@@ -86,67 +113,101 @@ impl MlxBackend {
         let mut rows = Vec::with_capacity(tokens.len());
         for part in tokens.chunks(chunk.max(1)) {
             let hidden = self.read_tokens(&mut cache, part)?;
-            let logits = self.decoder.logits(&hidden)?.squeeze_axes(&[0])?.as_dtype(Dtype::Float32)?;
+            let logits = self.decoder.logits(&hidden)?.as_dtype(Dtype::Float32)?;
             let flat = logits.to_vec_exact::<f32>().map_err(|error| BackendError(error.to_string()))?;
             rows.extend(flat.chunks(logits.dim(-1) as usize).map(<[f32]>::to_vec));
         }
         Ok(rows)
     }
 
-    /// Runs the next tokens of one session through the layers; returns their hidden states [1, L, hidden].
+    /// Runs the next tokens of one session through the layers; returns their hidden states [L, hidden].
     fn read_tokens(&self, cache: &mut KvCache, tokens: &[u32]) -> Result<Array> {
         let count = tokens.len() as i32;
-        let positions = Positions::From(cache.length());
-        let ids = Array::from_slice(tokens, &[1, count]);
+        let positions = Positions::from(cache.length(), count, self.facts.device);
+        let ids = Array::from_slice(tokens, &[count]);
         let mut attend = Prefill(cache);
         let hidden = self.decoder.hidden(&ids, &mut Step { positions: &positions, attend: &mut attend })?;
         cache.advance(count);
         Ok(hidden)
     }
 
-    /// One decode step of rows that attend over their own caches, padded to `width` rows.
-    fn launch_own(&mut self, rows: &mut [&mut Row], width: usize) -> Result<Launched> {
-        for row in rows.iter_mut() {
-            if let RowKv::Padded(slot) = &row.kv {
-                row.kv = RowKv::Own(self.padded.extract(slot)?);
-            }
-        }
-        let tokens = next_tokens(rows, width)?;
-        let positions = positions(rows, width);
-        let caches = rows.iter_mut().filter_map(|row| match &mut row.kv {
-            RowKv::Own(cache) => Some(cache),
-            RowKv::Padded(_) => None,
-        });
-        let mut attend = EachOwn(caches.collect());
+    /// One decode step of one row over its own cache.
+    fn launch_alone(&mut self, row: &mut Row, place: usize) -> Result<Launched> {
+        let width = self.comfortable_width(1);
+        let mut cache = self.own_cache(row)?;
+        let tokens = next_tokens(&[&mut *row], width)?;
+        let positions = self.positions(&[&mut *row], width);
+        let mut attend = OwnStep(&mut cache);
         let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?;
-        for cache in attend.0 {
-            cache.advance(1);
-        }
-        self.finish_launch(&hidden, rows)
+        cache.advance(1);
+        row.kv = RowKv::Own(cache);
+        self.finish_launch(&hidden, &mut [row], &[place])
     }
 
     /// One decode step of rows that share the padded cache.
     fn launch_padded(&mut self, rows: &mut [&mut Row]) -> Result<Launched> {
         let mut slots: Vec<Slot> = Vec::with_capacity(rows.len());
         for row in rows.iter_mut() {
-            if let RowKv::Own(cache) = &row.kv {
-                row.kv = RowKv::Padded(self.padded.join(cache)?);
-            }
-            if let RowKv::Padded(slot) = &row.kv {
-                slots.push(slot.clone());
-            }
+            let slot = match &row.kv {
+                RowKv::Padded(slot) => slot.clone(),
+                RowKv::Own(cache) => self.padded.join(cache)?,
+                RowKv::Seated(seat) => self.padded.join(&seat.extract()?)?,
+            };
+            row.kv = RowKv::Padded(slot.clone());
+            slots.push(slot);
         }
-        let tokens = next_tokens(rows, rows.len())?;
-        let positions = positions(rows, rows.len());
-        let mut attend = self.padded.step(&slots)?;
+        let width = self.comfortable_width(rows.len());
+        let tokens = next_tokens(rows, width)?;
+        let positions = self.positions(rows, width);
+        let mut attend = self.padded.step(&slots, width)?;
         let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?;
         attend.finish();
-        self.finish_launch(&hidden, rows)
+        let places: Vec<usize> = (0..rows.len()).collect();
+        self.finish_launch(&hidden, rows, &places)
     }
 
-    /// hidden [width, 1, hidden] → each real row's sampled token.
-    fn finish_launch(&self, hidden: &Array, rows: &mut [&mut Row]) -> Result<Launched> {
-        let logits = self.decoder.logits(hidden)?.squeeze_axes(&[1])?;
+    /// One decode step in cohorts, each row attending over exactly its own tokens.
+    fn launch_exact(&mut self, rows: &mut [&mut Row], plan: &ExactPlan) -> Result<Vec<Launched>> {
+        for row in rows.iter_mut() {
+            if !matches!(row.kv, RowKv::Seated(_)) {
+                let cache = self.own_cache(row)?;
+                row.kv = RowKv::Seated(self.lockstep.join(cache)?);
+            }
+        }
+        let order = self.lockstep.order(&mut seats(rows))?;
+        let mut rows: Vec<(usize, &mut Row)> = rows.iter_mut().map(|row| &mut **row).enumerate().collect();
+        let mut place_in_order = vec![0; order.len()];
+        for (place, index) in order.iter().enumerate() {
+            place_in_order[*index] = place;
+        }
+        rows.sort_by_key(|(index, _)| place_in_order[*index]);
+        let (places, mut rows): (Vec<usize>, Vec<&mut Row>) = rows.into_iter().unzip();
+        let mut launched = Vec::new();
+        for (cohort, places) in rows.chunks_mut(plan.width()).zip(places.chunks(plan.width())) {
+            let width = plan.padded(cohort.len());
+            let tokens = next_tokens(cohort, width)?;
+            let positions = self.positions(cohort, width);
+            let mut attend = LockstepStep::new(&seats(cohort));
+            let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?;
+            launched.push((hidden, places));
+        }
+        self.lockstep.advance(&seats(&mut rows));
+        let cohorts = rows.chunks_mut(plan.width()).zip(launched);
+        cohorts.map(|(cohort, (hidden, places))| self.finish_launch(&hidden, cohort, places)).collect()
+    }
+
+    /// The row's tokens as a cache of its own.
+    fn own_cache(&self, row: &Row) -> Result<KvCache> {
+        match &row.kv {
+            RowKv::Own(cache) => Ok(cache.clone()),
+            RowKv::Padded(slot) => self.padded.extract(slot),
+            RowKv::Seated(seat) => seat.extract(),
+        }
+    }
+
+    /// hidden [width, hidden] → each real row's sampled token.
+    fn finish_launch(&self, hidden: &Array, rows: &mut [&mut Row], places: &[usize]) -> Result<Launched> {
+        let logits = self.decoder.logits(hidden)?;
         let real = rows.len() as i32;
         let logits = if logits.dim(0) > real { logits.try_index(0..real)? } else { logits };
         let draws: Vec<_> = rows.iter().map(|row| row.draw()).collect();
@@ -154,16 +215,38 @@ impl MlxBackend {
         for (index, row) in (0..).zip(rows.iter_mut()) {
             row.take_sampled(&ids, index)?;
         }
-        let hashed: Vec<bool> = rows.iter().map(|row| row.hash_logits).collect();
-        let logits = hashed.contains(&true).then_some(logits);
+        let rows: Vec<LaunchedRow> = rows
+            .iter()
+            .zip(places)
+            .map(|(row, place)| LaunchedRow { place: *place, hashed: row.hash_logits })
+            .collect();
+        let logits = rows.iter().any(|row| row.hashed).then_some(logits);
         if self.looks_ahead() {
             async_eval([&*ids].into_iter().chain(&logits))?;
         }
-        Ok(Launched { ids, logits, hashed })
+        Ok(Launched { ids, logits, rows })
     }
 
-    fn exact_width(&self) -> std::result::Result<usize, BackendError> {
-        self.facts.exact_width.as_ref().map(|width| *width as usize).map_err(|why| BackendError(why.clone()))
+    /// Where the rows' next tokens stand; padding rows stand at 0.
+    fn positions(&self, rows: &[&mut Row], width: usize) -> Positions {
+        let mut offsets = vec![0_i32; width];
+        for (offset, row) in offsets.iter_mut().zip(rows) {
+            *offset = row.position;
+        }
+        Positions::each(offsets, self.facts.device)
+    }
+
+    /// How many rows to compute where `rows` are wanted. A CPU's BLAS shares sixteen rows among its threads without one
+    /// waiting for the other, and so takes less time for them than for three.
+    fn comfortable_width(&self, rows: usize) -> usize {
+        match self.facts.device {
+            DeviceKind::Cpu if rows > 2 => rows.next_multiple_of(16),
+            DeviceKind::Cpu | DeviceKind::Gpu => rows,
+        }
+    }
+
+    fn why_not_exact(&self) -> BackendError {
+        BackendError(self.facts.exact_width.clone().err().unwrap_or_default())
     }
 }
 
@@ -172,8 +255,8 @@ impl Backend for MlxBackend {
     type Step = MlxStep;
 
     fn open(&mut self, request: &SessionRequest, execution: Execution) -> std::result::Result<Row, BackendError> {
-        if execution == Execution::Exact {
-            self.exact_width()?;
+        if execution == Execution::Exact && self.exact.is_none() {
+            return Err(self.why_not_exact());
         }
         let vocabulary = self.decoder.embed_tokens.outputs();
         if let Some(id) = request.prompt.iter().find(|id| i64::from(**id) >= i64::from(vocabulary)) {
@@ -220,13 +303,16 @@ impl Backend for MlxBackend {
     fn launch(&mut self, rows: &mut [&mut Row], execution: Execution) -> std::result::Result<MlxStep, BackendError> {
         let launched = match execution {
             Execution::Serialized => {
-                rows.chunks_mut(1).map(|row| self.launch_own(row, 1)).collect::<Result<Vec<_>>>()?
+                let alone = rows.iter_mut().enumerate().map(|(place, row)| self.launch_alone(row, place));
+                alone.collect::<Result<Vec<_>>>()?
             }
-            Execution::Batched if rows.len() == 1 => vec![self.launch_own(rows, 1)?],
-            Execution::Batched => vec![self.launch_padded(rows)?],
+            Execution::Batched => match rows {
+                [only] => vec![self.launch_alone(only, 0)?],
+                many => vec![self.launch_padded(many)?],
+            },
             Execution::Exact => {
-                let width = self.exact_width()?;
-                rows.chunks_mut(width).map(|cohort| self.launch_own(cohort, width)).collect::<Result<Vec<_>>>()?
+                let plan = self.exact.clone().ok_or_else(|| self.why_not_exact())?;
+                self.launch_exact(rows, &plan)?
             }
         };
         Ok(MlxStep(launched))
@@ -238,10 +324,12 @@ impl Backend for MlxBackend {
         for launched in step.0 {
             let ids = launched.ids.try_as_slice::<u32>().map_err(|error| BackendError(error.to_string()))?;
             let hashes = launched.hashes()?;
+            let rows = launched.rows.iter().zip(ids).zip(hashes);
             outputs
-                .extend(ids.iter().zip(hashes).map(|(token, logits_hash)| StepOutput { token: *token, logits_hash }));
+                .extend(rows.map(|((row, token), logits_hash)| (row.place, StepOutput { token: *token, logits_hash })));
         }
-        Ok(outputs)
+        outputs.sort_by_key(|(place, _)| *place);
+        Ok(outputs.into_iter().map(|(_, output)| output).collect())
     }
 
     fn looks_ahead(&self) -> bool {
@@ -279,20 +367,20 @@ impl Backend for MlxBackend {
 impl Launched {
     /// One hash for each real row that asked for it: FNV-1a over the bits of its logits.
     fn hashes(&self) -> std::result::Result<Vec<Option<u64>>, BackendError> {
-        let Some(logits) = &self.logits else { return Ok(vec![None; self.hashed.len()]) };
+        let Some(logits) = &self.logits else { return Ok(vec![None; self.rows.len()]) };
         let values =
             logits.as_dtype(Dtype::Float32)?.to_vec_exact::<f32>().map_err(|error| BackendError(error.to_string()))?;
-        let rows = values.chunks(logits.dim(-1) as usize);
+        let rows = values.chunks(logits.dim(-1) as usize).zip(&self.rows);
         let hash = |row: &[f32]| {
             row.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, value| {
                 (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
             })
         };
-        Ok(rows.zip(&self.hashed).map(|(row, wanted)| wanted.then(|| hash(row))).collect())
+        Ok(rows.map(|(values, row)| row.hashed.then(|| hash(values))).collect())
     }
 }
 
-/// The tokens that the rows feed: u32 [width, 1]; padding rows feed token 0.
+/// The tokens that the rows feed: u32 [width]; padding rows feed token 0.
 fn next_tokens(rows: &[&mut Row], width: usize) -> Result<Array> {
     let padding = width - rows.len();
     // The usual case: the same rows as in the step before, in the same order.
@@ -304,20 +392,20 @@ fn next_tokens(rows: &[&mut Row], width: usize) -> Result<Array> {
             matches!(&other.next, NextToken::Sampled { ids: own, index } if Rc::ptr_eq(own, ids) && *index == row)
         })
     {
-        return ids.reshape(&[width as i32, 1]);
+        return Ok(Array::clone(ids));
     }
     let mut tokens = rows.iter().map(|row| row.next.array()).collect::<Result<Vec<Array>>>()?;
     if padding > 0 {
         tokens.push(Array::from_slice(&vec![0_u32; padding], &[padding as i32]));
     }
-    concatenate(&tokens, 0)?.reshape(&[width as i32, 1])
+    concatenate(&tokens, 0)
 }
 
-/// Where the rows' next tokens stand; padding rows stand at 0.
-fn positions(rows: &[&mut Row], width: usize) -> Positions {
-    let mut offsets = vec![0_i32; width];
-    for (offset, row) in offsets.iter_mut().zip(rows) {
-        *offset = row.position;
-    }
-    Positions::Each(Array::from_slice(&offsets, &[width as i32]))
+/// The seats of rows that have one.
+fn seats<'a>(rows: &'a mut [&mut Row]) -> Vec<&'a mut Seat> {
+    let seats = rows.iter_mut().filter_map(|row| match &mut row.kv {
+        RowKv::Seated(seat) => Some(seat),
+        RowKv::Own(_) | RowKv::Padded(_) => None,
+    });
+    seats.collect()
 }

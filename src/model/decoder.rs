@@ -9,12 +9,16 @@ use super::norm::RmsNorm;
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::tanh;
+use mlx_rs::transforms::async_eval;
 use std::fmt::Debug;
 
 /// One decoder layer. Fields are named as in the checkpoint.
 pub trait Layer: Debug {
-    /// hidden [B, L, hidden] → [B, L, hidden]; `index` is the layer's number.
+    /// hidden [T, hidden] → [T, hidden], for the T tokens of `step`; `index` is the layer's number.
     fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_>) -> Result<Array>;
+
+    /// The layer's attention.
+    fn attention(&self) -> &Attention;
 
     /// The matrices that all tokens pass, in the order of their use.
     fn weights(&self) -> Vec<&Weight>;
@@ -47,16 +51,25 @@ pub struct Decoder {
     pub logits_softcap: Option<f32>,
     /// What one session's KV cache looks like.
     pub kv_shape: KvShape,
+    /// Whether the first layers are computed while the others' operations are still being put together: on a CPU,
+    /// which would be idle until then.
+    pub starts_early: bool,
 }
 
+/// How many layers are put together at a time, where they are.
+const LAYERS_AHEAD: usize = 4;
+
 impl Decoder {
-    /// token ids [B, L] → hidden states [B, L, hidden] after the last layer, not normed.
+    /// token ids [T] → hidden states [T, hidden] after the last layer, not normed.
     pub fn hidden(&self, tokens: &Array, step: &mut Step<'_>) -> Result<Array> {
         let mut hidden = self.embed_tokens.rows(tokens)?;
         if let Some(scale) = self.embedding_scale {
             hidden = hidden.multiply(scalar(scale, &hidden)?)?;
         }
         for (index, layer) in self.layers.iter().enumerate() {
+            if self.starts_early && index % LAYERS_AHEAD == 0 && index > 0 {
+                async_eval([&hidden])?;
+            }
             hidden = layer.forward(index, &hidden, step)?;
         }
         Ok(hidden)
@@ -110,7 +123,7 @@ pub enum FeedForward {
 }
 
 impl FeedForward {
-    /// x [B, L, hidden] → [B, L, hidden].
+    /// x [T, hidden] → [T, hidden].
     pub fn forward(&self, x: &Array) -> Result<Array> {
         match self {
             Self::Dense(mlp) => mlp.forward(x),
@@ -150,6 +163,10 @@ impl Layer for PreNormLayer {
         let hidden = hidden.add(self.scaled(attended)?)?;
         let mixed = self.mlp.forward(&self.post_attention_layernorm.forward(&hidden)?)?;
         hidden.add(self.scaled(mixed)?)
+    }
+
+    fn attention(&self) -> &Attention {
+        &self.self_attn
     }
 
     fn weights(&self) -> Vec<&Weight> {

@@ -4,7 +4,7 @@ use super::linear::{Linear, Weight};
 use super::mlp::Activation;
 use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::ops::indexing::TryIndexOp;
+use mlx_rs::ops::indexing::{Ellipsis, TryIndexOp};
 use mlx_rs::ops::{argpartition_axis, softmax_axis};
 
 /// The router and its experts.
@@ -27,14 +27,14 @@ pub struct MixtureOfExperts {
 }
 
 impl MixtureOfExperts {
-    /// x [B, L, hidden] → [B, L, hidden].
+    /// x [T, hidden] → [T, hidden].
     pub fn forward(&self, x: &Array) -> Result<Array> {
         let shares = softmax_axis(self.gate.forward(x)?, -1, true)?;
         let first = shares.dim(-1) - self.experts_per_token;
         // Ascending up to the first of the chosen: what follows it are the largest.
         let chosen = match first {
             0 => argpartition_axis(&shares, 0, -1)?,
-            first => argpartition_axis(&shares, first, -1)?.try_index((.., .., first..))?,
+            first => argpartition_axis(&shares, first, -1)?.try_index((Ellipsis, first..))?,
         };
         let mut shares = shares.take_along_axis(&chosen, -1)?;
         if self.normalise {

@@ -22,7 +22,6 @@ pub fn config(gguf: &Gguf) -> Result<Fields, ModelError> {
     let architecture = layout.architecture;
     let mut object = Map::new();
     object.insert("model_type".into(), json!(layout.model_type));
-    object.insert("rope_traditional".into(), json!(layout.interleaves_rotated_pairs));
     object.insert("tie_word_embeddings".into(), json!(!gguf.tensors().contains_key("output.weight")));
     let vocabulary = gguf.require("tokenizer.ggml.tokens", GgufValue::as_texts)?.len();
     object.insert("vocab_size".into(), json!(vocabulary));
@@ -79,6 +78,9 @@ pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScalin
     let raw = if gguf.is_native() { read_native(gguf)? } else { read_unpacked(gguf)? };
     let mut tensors = HashMap::with_capacity(raw.len());
     let mut scaling = None;
+    let count = |key: &str| gguf.find(&format!("{}.attention.{key}", layout.architecture), GgufValue::as_unsigned);
+    let heads = count("head_count")?.unwrap_or(1);
+    let kv_heads = count("head_count_kv")?.unwrap_or(heads);
     for (name, array) in raw {
         match name.as_str() {
             "rope_freqs.weight" | "rope_factors_long.weight" => {
@@ -89,6 +91,10 @@ pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScalin
                 scaling = Some(RopeScaling::Factors { factors, amplitude });
             }
             "rope_factors_short.weight" => {}
+            rotated if layout.interleaves_rotated_pairs && is_rotated(rotated) => {
+                let heads = if rotated.contains("attn_q.") { heads } else { kv_heads };
+                tensors.insert(layout.checkpoint_name(&name).unwrap_or(name), with_halves(&array, heads)?);
+            }
             norm if layout.norms_hold_one_more && norm.ends_with("norm.weight") => {
                 let stored = array.subtract(scalar(1.0, &array)?)?;
                 tensors.insert(layout.checkpoint_name(&name).unwrap_or(name), stored);
@@ -99,6 +105,24 @@ pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScalin
         }
     }
     Ok((tensors, scaling))
+}
+
+/// Whether a tensor gives queries or keys.
+fn is_rotated(name: &str) -> bool {
+    name.contains(".attn_q.") || name.contains(".attn_k.")
+}
+
+/// The rows of each head with the first dimension of every pair in the head's first half and the second one in its
+/// second half, as checkpoints have them and as they rotate fastest; here they are neighbours.
+fn with_halves(array: &Array, heads: u64) -> Result<Array, ModelError> {
+    let shape = array.shape().to_vec();
+    let heads = i32::try_from(heads).unwrap_or(1).max(1);
+    if shape.first().is_none_or(|rows| rows % (2 * heads) != 0) {
+        // Its shape is refused where it is taken.
+        return Ok(array.clone());
+    }
+    let pairs = array.reshape(&[heads, shape[0] / heads / 2, 2, -1])?;
+    Ok(pairs.swap_axes(1, 2)?.reshape(&shape)?)
 }
 
 /// By MLX, which keeps packed tensors packed.

@@ -15,22 +15,34 @@ pub struct Linear {
 /// A weight matrix [out, in] as the checkpoint or the device wants it.
 #[derive(Debug)]
 pub enum Weight {
-    /// Kept as the transposed view [in, out] that the product takes.
-    Dense { transposed: Array },
+    /// [in, out], as the product takes it.
+    Dense { transposed: Array, order: Order },
     /// Packed by MLX.
     Quantized { packed: Array, scales: Array, biases: Array, quantization: Quantization },
 }
 
+/// In which order a dense matrix lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As in the checkpoint: an output's weights are neighbours.
+    OutputsFirst,
+    /// Transposed: an input's weights are neighbours. A CPU's BLAS copies such a matrix into its own blocks with whole
+    /// vectors, which for a few rows is most of a product's cost.
+    InputsFirst,
+}
+
 impl Weight {
     /// A dense weight [out, in], or a stack of them [experts, out, in].
-    pub fn dense(weight: &Array) -> Result<Self> {
-        Ok(Self::Dense { transposed: weight.swap_axes(-1, -2)? })
+    pub fn dense(weight: &Array, order: Order) -> Result<Self> {
+        let transposed = weight.swap_axes(-1, -2)?;
+        let transposed = if order == Order::InputsFirst { transposed.contiguous()? } else { transposed };
+        Ok(Self::Dense { transposed, order })
     }
 
-    /// Unpacks to `dtype`.
-    pub fn dequantized(self, dtype: Dtype) -> Result<Self> {
+    /// Unpacks to `dtype`; a matrix that was packed then lies in `order`.
+    pub fn dequantized(self, dtype: Dtype, order: Order) -> Result<Self> {
         match self {
-            Self::Dense { transposed } => Ok(Self::Dense { transposed: transposed.as_dtype(dtype)? }),
+            Self::Dense { transposed, order } => Ok(Self::Dense { transposed: transposed.as_dtype(dtype)?, order }),
             Self::Quantized { packed, scales, biases, quantization } => {
                 let weight = dequantize(
                     &packed,
@@ -39,7 +51,7 @@ impl Weight {
                     quantization.group_size,
                     quantization.bits,
                 )?;
-                Self::dense(&weight.as_dtype(dtype)?)
+                Self::dense(&weight.as_dtype(dtype)?, order)
             }
         }
     }
@@ -47,7 +59,7 @@ impl Weight {
     /// `x Wᵀ`.
     pub fn product(&self, x: &Array) -> Result<Array> {
         match self {
-            Self::Dense { transposed } => x.matmul(transposed),
+            Self::Dense { transposed, .. } => x.matmul(transposed),
             Self::Quantized { packed, scales, biases, quantization } => {
                 quantized_matmul(x, packed, scales, biases, true, quantization.group_size, quantization.bits)
             }
@@ -57,7 +69,7 @@ impl Weight {
     /// `x Wᵀ` with the matrix of a stack that `experts` [.., k] names: x [.., 1 or k, 1, in] → [.., k, 1, out].
     pub fn product_of_experts(&self, x: &Array, experts: &Array) -> Result<Array> {
         match self {
-            Self::Dense { transposed } => gather_mm(x, transposed, None, experts, false),
+            Self::Dense { transposed, .. } => gather_mm(x, transposed, None, experts, false),
             Self::Quantized { packed, scales, biases, quantization } => {
                 let (group_size, bits) = (quantization.group_size, quantization.bits);
                 gather_qmm(x, packed, scales, biases, None, experts, true, group_size, bits, false)
@@ -68,7 +80,7 @@ impl Weight {
     /// Rows `ids` [..] of W, unpacked: [.., in].
     pub fn rows(&self, ids: &Array) -> Result<Array> {
         match self {
-            Self::Dense { transposed } => transposed.t().take_axis(ids, 0),
+            Self::Dense { transposed, .. } => transposed.t().take_axis(ids, 0),
             Self::Quantized { packed, scales, biases, quantization } => dequantize(
                 packed.take_axis(ids, 0)?,
                 scales.take_axis(ids, 0)?,
@@ -82,7 +94,7 @@ impl Weight {
     /// How many outputs the product has.
     pub fn outputs(&self) -> i32 {
         match self {
-            Self::Dense { transposed } => transposed.dim(-1),
+            Self::Dense { transposed, .. } => transposed.dim(-1),
             Self::Quantized { packed, .. } => packed.dim(-2),
         }
     }
@@ -90,7 +102,7 @@ impl Weight {
     /// How many inputs the product has.
     pub fn inputs(&self) -> i32 {
         match self {
-            Self::Dense { transposed } => transposed.dim(0),
+            Self::Dense { transposed, .. } => transposed.dim(0),
             Self::Quantized { packed, quantization, .. } => packed.dim(-1) * 32 / quantization.bits,
         }
     }
@@ -98,7 +110,7 @@ impl Weight {
     /// The arrays to evaluate.
     pub fn arrays(&self) -> Vec<&Array> {
         match self {
-            Self::Dense { transposed } => vec![transposed],
+            Self::Dense { transposed, .. } => vec![transposed],
             Self::Quantized { packed, scales, biases, .. } => vec![packed, scales, biases],
         }
     }
@@ -106,15 +118,19 @@ impl Weight {
     /// One matrix with the outputs of all, where they are packed alike.
     fn stacked(weights: &[&Self]) -> Result<Option<Self>> {
         match weights {
-            [Self::Dense { transposed: first }, ..] => {
+            [Self::Dense { transposed: first, order }, ..] => {
                 let mut parts = Vec::with_capacity(weights.len());
                 for weight in weights {
                     match weight {
-                        Self::Dense { transposed } if transposed.dtype() == first.dtype() => parts.push(transposed.t()),
+                        Self::Dense { transposed, .. } if transposed.dtype() == first.dtype() => parts.push(transposed),
                         _ => return Ok(None),
                     }
                 }
-                Self::dense(&concatenate(&parts, 0)?).map(Some)
+                let transposed = match order {
+                    Order::InputsFirst => concatenate(&parts, -1)?,
+                    Order::OutputsFirst => concatenate(&parts.iter().map(|part| part.t()).collect::<Vec<_>>(), 0)?.t(),
+                };
+                Ok(Some(Self::Dense { transposed, order: *order }))
             }
             [Self::Quantized { quantization: first, .. }, ..] => {
                 let (mut packed_parts, mut scale_parts, mut bias_parts) = (Vec::new(), Vec::new(), Vec::new());
@@ -149,7 +165,7 @@ impl Linear {
     /// x [.., in] → [.., out].
     pub fn forward(&self, x: &Array) -> Result<Array> {
         match (&self.weight, &self.bias) {
-            (Weight::Dense { transposed }, Some(bias)) => addmm(bias, x, transposed, None, None),
+            (Weight::Dense { transposed, .. }, Some(bias)) => addmm(bias, x, transposed, None, None),
             (weight, None) => weight.product(x),
             (weight, Some(bias)) => weight.product(x)?.add(bias),
         }

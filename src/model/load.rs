@@ -3,7 +3,7 @@
 use super::config::{Config, Fields, unsupported};
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
-use super::probe::choose_width;
+use super::probe::{ExactPlan, choose_width};
 use super::quantization::Quantization;
 use super::quantize::Quantizer;
 use super::weights::{Compute, Weights};
@@ -22,6 +22,8 @@ use std::time::Instant;
 pub(super) struct Loaded {
     pub decoder: Decoder,
     pub facts: ModelFacts,
+    /// How exact execution runs, or why it can't.
+    pub exact: Result<ExactPlan, String>,
 }
 
 /// Checks the files, takes their tensors, packed where `quantize` is given, and evaluates all of them.
@@ -51,6 +53,7 @@ pub(super) fn load(
     }
     let weight_bytes = decoder.arrays().iter().map(|array| array.nbytes() as u64).sum();
     let load_seconds = began.elapsed().as_secs_f64();
+    let exact = choose_width(&decoder, device.kind);
     let facts = ModelFacts {
         architecture: config.model_type.clone(),
         parameters,
@@ -59,9 +62,9 @@ pub(super) fn load(
         context_length: config.max_position_embeddings,
         device: device.kind,
         load_seconds,
-        exact_width: choose_width(&decoder, device.kind),
+        exact_width: exact.as_ref().map(|plan| plan.width() as u32).map_err(String::clone),
     };
-    Ok(Loaded { decoder, facts })
+    Ok(Loaded { decoder, facts, exact })
 }
 
 /// Whether a load would take the files, from configuration and headers alone: no weight is read.

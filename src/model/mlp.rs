@@ -1,9 +1,10 @@
 //! The gated MLP that decoder layers end in.
 
 use super::linear::{Linear, Projections, Weight};
-use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::ops::{sigmoid, tanh};
+use mlx_rs::ops::{power, sigmoid, tanh};
+use mlx_rs::{Array, Dtype};
+use std::f32::consts::E;
 
 /// What stands between the MLP's products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,10 @@ impl Activation {
     /// x [..] → [..].
     pub fn apply(self, x: &Array) -> Result<Array> {
         match self {
+            // A CPU, which computes in f32, takes a power in a third of the time of MLX's own sigmoid.
+            Self::Silu if x.dtype() == Dtype::Float32 => {
+                x.divide(power(Array::from_f32(1.0 / E), x)?.add(Array::from_f32(1.0))?)
+            }
             Self::Silu => x.multiply(sigmoid(x)?),
             Self::GeluTanh => {
                 let cubic = x.multiply(x)?.multiply(x)?.multiply(scalar(0.044_715, x)?)?;
@@ -45,6 +50,12 @@ impl Activation {
 /// `value` in the dtype of `like`.
 pub fn scalar(value: f32, like: &Array) -> Result<Array> {
     Array::from_f32(value).as_dtype(like.dtype())
+}
+
+/// e to the power of x [.., n] less its greatest number along the last axis: a softmax's numerators. On a CPU this takes
+/// a third of the time of MLX's own exponentials.
+pub fn exponentials(x: &Array) -> Result<Array> {
+    power(scalar(E, x)?, x.subtract(x.max_axis(-1, true)?)?)
 }
 
 /// down(act(gate(x)) · up(x)).
@@ -61,7 +72,7 @@ impl Mlp {
         Self { gate_up, down, activation }
     }
 
-    /// x [B, L, hidden] → [B, L, hidden].
+    /// x [T, hidden] → [T, hidden].
     pub fn forward(&self, x: &Array) -> Result<Array> {
         let parts = self.gate_up.forward(x)?;
         let gated = self.activation.apply(&parts[0])?.multiply(&parts[1])?;

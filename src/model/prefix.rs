@@ -5,13 +5,14 @@
 
 use super::kv::KvCache;
 use crate::protocol::Execution;
+use mlx_rs::Array;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Below this, sharing saves less than it costs.
 const SHORTEST: usize = 16;
-/// The most prompt tokens that are kept, all caches together.
-const MOST_TOKENS: usize = 8192;
+/// The most memory that is kept, all caches together.
+const MOST_BYTES: usize = 512 << 20;
 
 /// The newest prefilled caches.
 #[derive(Debug, Default)]
@@ -29,12 +30,13 @@ struct Entry {
 }
 
 impl PrefixStore {
-    /// A cache that holds the longest known beginning of `tokens`, cut to a multiple of `granularity`.
+    /// A cache that holds the longest known beginning of `tokens`, cut to a multiple of `granularity` unless it was made
+    /// of the very same tokens.
     pub fn longest(&self, tokens: &[u32], execution: Execution, granularity: usize) -> Option<KvCache> {
         let exact = execution == Execution::Exact;
         let shared = |entry: &Entry| {
             let common = entry.tokens.iter().zip(tokens).take_while(|(one, other)| one == other).count();
-            common / granularity * granularity
+            if *entry.tokens == *tokens { common } else { common / granularity * granularity }
         };
         let entries = self.entries.iter().filter(|entry| entry.exact == exact);
         let (length, entry) = entries.map(|entry| (shared(entry), entry)).max_by_key(|(length, _)| *length)?;
@@ -44,15 +46,15 @@ impl PrefixStore {
     /// Keeps a cache that holds exactly `tokens`; it takes the place of those whose tokens it begins with.
     pub fn keep(&mut self, tokens: &[u32], execution: Execution, cache: &KvCache) {
         let exact = execution == Execution::Exact;
-        if tokens.len() < SHORTEST || tokens.len() > MOST_TOKENS {
+        if tokens.len() < SHORTEST {
             return;
         }
         self.entries.retain(|entry| entry.exact != exact || !tokens.starts_with(&entry.tokens));
         self.entries.push_front(Entry { tokens: tokens.into(), exact, cache: cache.clone() });
         let mut total = 0;
         self.entries.retain(|entry| {
-            total += entry.tokens.len();
-            total <= MOST_TOKENS
+            total += entry.cache.arrays().map(Array::nbytes).sum::<usize>();
+            total <= MOST_BYTES
         });
     }
 

@@ -1,16 +1,41 @@
-//! Which cohort widths make a row's products independent of its place and its neighbours, bit for bit.
+//! At which widths a row's products depend on nothing but the row, bit for bit.
 //!
 //! Matrix kernels choose their blocking by the number of rows, so a row's bits may depend on how many there are, and
 //! at some widths on where among them it stands. Exact execution needs one width at which only the row itself counts.
-//! This asks the model's own matrices: the same row, at every place, beside random neighbours.
+//! This asks the model's own matrices, with random rows in changing places beside changing neighbours; and it asks the
+//! model's attention whether a session gets the same bits alone and beside others that are equally long.
 
+use super::attention::Attention;
 use super::decoder::Decoder;
+use super::kv::attend_one_token;
 use crate::engine::BackendError;
 use crate::protocol::DeviceKind;
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
-use mlx_rs::{Array, random};
+use mlx_rs::{Array, Dtype, random};
+
+/// How exact execution shares steps on this device with this model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ExactPlan {
+    /// Widths that give a row the same bits, ascending. The last one is the cohort's; a narrower one serves where so
+    /// few rows run that most of the cohort would be padding.
+    widths: Vec<usize>,
+    /// How many equally long sessions may be attended at once.
+    pub most_in_lockstep: usize,
+}
+
+impl ExactPlan {
+    /// How many rows a cohort has when it is full.
+    pub fn width(&self) -> usize {
+        self.widths.last().copied().unwrap_or(1)
+    }
+
+    /// How many rows to compute for a cohort of `rows`.
+    pub fn padded(&self, rows: usize) -> usize {
+        self.widths.iter().copied().find(|width| *width >= rows).unwrap_or(self.width())
+    }
+}
 
 /// Widths to try, the one preferred first: the wider a cohort, the less a row costs.
 fn candidates(device: DeviceKind) -> &'static [usize] {
@@ -20,12 +45,12 @@ fn candidates(device: DeviceKind) -> &'static [usize] {
     }
 }
 
-/// The first width that passes, or why there is none.
-pub(super) fn choose_width(decoder: &Decoder, device: DeviceKind) -> std::result::Result<u32, String> {
+/// The plan for the first width that passes, or why there is none.
+pub(super) fn choose_width(decoder: &Decoder, device: DeviceKind) -> std::result::Result<ExactPlan, String> {
     for width in candidates(device) {
-        match passes(decoder, *width) {
-            Ok(true) => return Ok(*width as u32),
-            Ok(false) => {}
+        match plan(decoder, *width, device) {
+            Ok(Some(plan)) => return Ok(plan),
+            Ok(None) => {}
             Err(error) => return Err(format!("the width for exact execution could not be probed: {}", error.what())),
         }
     }
@@ -34,63 +59,125 @@ pub(super) fn choose_width(decoder: &Decoder, device: DeviceKind) -> std::result
         .into())
 }
 
-/// Refuses a width at which a row's bits depend on its place or its neighbours.
-pub(super) fn check_width(decoder: &Decoder, width: usize) -> std::result::Result<(), BackendError> {
+/// The plan for a width that a person chose; refuses one at which a row's bits depend on its place or its neighbours.
+pub(super) fn check_width(
+    decoder: &Decoder,
+    width: usize,
+    device: DeviceKind,
+) -> std::result::Result<ExactPlan, BackendError> {
     if width == 0 || width > 64 {
         return Err(BackendError(format!("the exact width must be from 1 to 64, not {width}")));
     }
-    if passes(decoder, width)? {
-        return Ok(());
-    }
-    Err(BackendError(format!(
-        "at width {width} this device's matrix products depend on a row's neighbours, so nothing would be exact; leave \
-         the width out to let it be chosen"
-    )))
+    plan(decoder, width, device)?.ok_or_else(|| {
+        BackendError(format!(
+            "at width {width} this device's matrix products depend on a row's neighbours, so nothing would be exact; \
+             leave the width out to let it be chosen"
+        ))
+    })
 }
 
-fn passes(decoder: &Decoder, width: usize) -> Result<bool> {
+fn plan(decoder: &Decoder, width: usize, device: DeviceKind) -> Result<Option<ExactPlan>> {
+    let Some(expected) = row_products(decoder, width)? else { return Ok(None) };
+    let mut widths = Vec::new();
+    for narrower in (1..width).filter(|narrower| narrower.is_power_of_two() || narrower % 4 == 0) {
+        if row_products(decoder, narrower)?.is_some_and(|products| all_equal(&products, &expected)) {
+            widths.push(narrower);
+        }
+    }
+    widths.push(width);
+    let mut attends_alike = true;
+    for attention in decoder.layers.iter().take(DISTINCT_LAYERS).map(|layer| layer.attention()) {
+        attends_alike &= attends_together_as_alone(attention, width, device, decoder.kv_shape.dtype)?;
+    }
+    Ok(Some(ExactPlan { widths, most_in_lockstep: if attends_alike { width } else { 1 } }))
+}
+
+/// Layers differ in their windows at most, and in the first few of them each kind comes up.
+const DISTINCT_LAYERS: usize = 2;
+
+/// What each of the model's products gives for one and the same row at `width`; none where that depends on the row's
+/// place or its neighbours.
+fn row_products(decoder: &Decoder, width: usize) -> Result<Option<Vec<Array>>> {
+    let dtype = decoder.kv_shape.dtype;
+    let mut products = Vec::new();
     let first_layer = decoder.layers.first().map(|layer| layer.weights()).unwrap_or_default();
     let output = decoder.lm_head.as_ref().unwrap_or(&decoder.embed_tokens);
     for (seed, weight) in (0..).zip(first_layer.into_iter().chain([output])) {
-        if !is_row_independent(|x| weight.product(x), weight.inputs(), width as i32, decoder, seed)? {
-            return Ok(false);
-        }
+        products.push(first_row(|x| weight.product(x), weight.inputs(), width, dtype, seed)?);
     }
-    match decoder.layers.iter().find_map(|layer| layer.experts()) {
-        Some(experts) => {
-            is_row_independent(|x| experts.forward(x), experts.gate.weight().inputs(), width as i32, decoder, 0)
-        }
-        None => Ok(true),
+    if let Some(experts) = decoder.layers.iter().find_map(|layer| layer.experts()) {
+        products.push(first_row(|x| experts.forward(x), experts.gate.weight().inputs(), width, dtype, 0)?);
     }
+    Ok(products.into_iter().collect())
 }
 
-/// Whether `product` gives a row of `inputs` numbers the same bits at every place among `width` rows.
-fn is_row_independent(
+/// What `product` gives for the first of `width` random rows of `inputs` numbers; none where a row's result changes as
+/// it moves one place on, beside other neighbours.
+fn first_row(
     product: impl Fn(&Array) -> Result<Array>,
     inputs: i32,
-    width: i32,
-    decoder: &Decoder,
+    width: usize,
+    dtype: Dtype,
     seed: u64,
-) -> Result<bool> {
-    let noise = |rows: i32, seed: u64| -> Result<Array> {
-        let key = random::key(seed)?;
-        random::normal::<f32>(&[rows, 1, inputs], None, None, &key)?.as_dtype(decoder.kv_shape.dtype)
+) -> Result<Option<Array>> {
+    let width = width as i32;
+    // The first row is the same at every width.
+    let rows = concatenate(&[noise(&[1, inputs], seed, dtype)?, noise(&[width, inputs], seed + 100, dtype)?], 0)?;
+    let strangers = noise(&[width, inputs], seed + 200, dtype)?;
+    let here = product(&rows.try_index(..width)?)?;
+    for parity in 0..2 {
+        // Every second row moves one place on; strangers take the other places.
+        let source = |place: i32| (place + width - 1) % width;
+        let moved = (0..width).map(|place| match source(place) {
+            row if row % 2 == parity => rows.try_index(row..row + 1),
+            _ => strangers.try_index(place..place + 1),
+        });
+        let there = product(&concatenate(&moved.collect::<Result<Vec<_>>>()?, 0)?)?;
+        for place in (0..width).filter(|place| source(*place) % 2 == parity) {
+            let row = source(place);
+            if !here.try_index(row..row + 1)?.eq_exact(there.try_index(place..place + 1)?)? {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(here.try_index(0..1)?))
+}
+
+/// Whether a session's attention has the same bits beside equally long ones as alone.
+fn attends_together_as_alone(attention: &Attention, width: usize, device: DeviceKind, dtype: Dtype) -> Result<bool> {
+    // GPU kernels change with the number of keys, and the longest caches are tried with few sessions to spare memory.
+    let lengths: &[(i32, usize)] = match device {
+        DeviceKind::Cpu => &[(5, width), (300, width), (1100, width.min(4))],
+        DeviceKind::Gpu => &[(5, width), (300, width), (1100, width), (4200, width.min(4))],
     };
-    let row = noise(1, seed)?;
-    let mut reference: Option<Array> = None;
-    for place in 0..width {
-        let neighbours = noise(width, 1000 * (seed + 1) + place as u64)?;
-        let input =
-            concatenate(&[neighbours.try_index(..place)?, row.clone(), neighbours.try_index(place..width - 1)?], 0)?;
-        let output = product(&input)?.try_index(place..place + 1)?;
-        match &reference {
-            None => reference = Some(output),
-            Some(reference) => {
-                if !reference.eq_exact(&output)? {
+    let (heads, kv_heads, head_dim) = (attention.heads, attention.kv_heads, attention.head_dim);
+    for (length, most) in lengths {
+        let most = *most as i32;
+        let queries = noise(&[most, heads, head_dim], 1, dtype)?;
+        // As in a cache, there is more room than tokens.
+        let keys = noise(&[most, kv_heads, length + 7, head_dim], 2, dtype)?;
+        let values = noise(&[most, kv_heads, length + 7, head_dim], 3, dtype)?;
+        let attend = |from: i32, to: i32| {
+            let of = |held: &Array| held.try_index((from..to, .., 0..*length, ..));
+            attend_one_token(&queries.try_index(from..to)?, &of(&keys)?, &of(&values)?, None, attention.settings)
+        };
+        let alone = (0..most).map(|row| attend(row, row + 1)).collect::<Result<Vec<_>>>()?;
+        for together in [2, 3, most] {
+            let together = attend(0, together.min(most))?;
+            for (row, alone) in (0..together.dim(0)).zip(&alone) {
+                if !alone.eq_exact(together.try_index(row..row + 1)?)? {
                     return Ok(false);
                 }
             }
         }
     }
     Ok(true)
+}
+
+fn all_equal(one: &[Array], other: &[Array]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.eq_exact(other).unwrap_or(false))
+}
+
+fn noise(shape: &[i32], seed: u64, dtype: Dtype) -> Result<Array> {
+    random::uniform::<_, f32>(-1.0, 1.0, shape, &random::key(seed)?)?.as_dtype(dtype)
 }

@@ -2,30 +2,133 @@
 
 use super::ModelError;
 use super::config::{Config, RopeScaling};
+use crate::protocol::DeviceKind;
 use mlx_rs::error::Result as MlxResult;
+use mlx_rs::ops::concatenate;
 use mlx_rs::{Array, fast};
+use std::cell::RefCell;
 use std::f32::consts::TAU;
+use std::rc::Rc;
 
 /// Rotates queries and keys by their positions.
 #[derive(Debug)]
 pub struct Rope {
-    dims: i32,
-    traditional: bool,
+    rotation: Rc<Rotation>,
+    /// Base of the wavelengths, where they are its powers.
     base: Option<f32>,
-    scale: f32,
-    /// Wavelengths / 2π, shape [dims / 2], where they aren't powers of `base`.
+    /// Wavelengths / 2π, shape [dims / 2], where they aren't.
     freqs: Option<Array>,
     /// Factors of a head's dimensions before they are rotated, shape [head_dim].
     amplitude: Option<Array>,
 }
 
+/// What sines and cosines follow from, besides the positions.
+#[derive(Debug, PartialEq)]
+struct Rotation {
+    head_dim: i32,
+    /// How many of a head's dimensions, its first ones, are rotated.
+    dims: i32,
+    traditional: bool,
+    scale: f32,
+    /// Wavelengths / 2π, dims / 2 of them.
+    wavelengths: Vec<f32>,
+    amplitude: f32,
+}
+
 /// Where the tokens of a step stand in their sessions.
 #[derive(Debug)]
-pub enum Positions {
-    /// One session: its tokens stand at `offset`, `offset + 1`, …
-    From(i32),
-    /// Many sessions, one token each: i32 array [N].
-    Each(Array),
+pub struct Positions {
+    places: Places,
+    /// On a CPU, which has no kernel for rotations: sines and cosines, made once a step for all layers that rotate
+    /// alike.
+    tables: Option<RefCell<Vec<(Rc<Rotation>, Table)>>>,
+}
+
+#[derive(Debug)]
+enum Places {
+    /// One session: its tokens stand at `start`, `start + 1`, …
+    From { start: i32, count: i32 },
+    /// Many sessions, one token each.
+    Each { offsets: Vec<i32>, array: Array },
+}
+
+/// Factors [T, 1, head_dim] of a head's dimensions, and of the dimensions that they are rotated with.
+#[derive(Clone, Debug)]
+struct Table {
+    cosines: Array,
+    sines: Array,
+}
+
+impl Positions {
+    /// One session's next `count` tokens, the first at `start`.
+    pub fn from(start: i32, count: i32, device: DeviceKind) -> Self {
+        Self { places: Places::From { start, count }, tables: tables(device) }
+    }
+
+    /// One token each of many sessions.
+    pub fn each(offsets: Vec<i32>, device: DeviceKind) -> Self {
+        let array = Array::from_slice(&offsets, &[offsets.len() as i32]);
+        Self { places: Places::Each { offsets, array }, tables: tables(device) }
+    }
+
+    fn table(&self, rotation: &Rc<Rotation>, tables: &RefCell<Vec<(Rc<Rotation>, Table)>>) -> Table {
+        if let Some((_, table)) = tables.borrow().iter().find(|(known, _)| known == rotation) {
+            return table.clone();
+        }
+        let table = match &self.places {
+            Places::From { start, count } => rotation.table(*start..*start + *count),
+            Places::Each { offsets, .. } => rotation.table(offsets.iter().copied()),
+        };
+        tables.borrow_mut().push((Rc::clone(rotation), table.clone()));
+        table
+    }
+}
+
+fn tables(device: DeviceKind) -> Option<RefCell<Vec<(Rc<Rotation>, Table)>>> {
+    (device == DeviceKind::Cpu).then(RefCell::default)
+}
+
+impl Rotation {
+    fn table(&self, positions: impl ExactSizeIterator<Item = i32>) -> Table {
+        let (count, width) = (positions.len() as i32, self.head_dim as usize);
+        let mut cosines = vec![1.0_f32; count as usize * width];
+        let mut sines = vec![0.0_f32; count as usize * width];
+        let half = self.wavelengths.len();
+        for (row, position) in positions.enumerate() {
+            for (pair, wavelength) in self.wavelengths.iter().enumerate() {
+                let angle = f64::from(position) * f64::from(self.scale) / f64::from(*wavelength);
+                let (sine, cosine) = angle.sin_cos();
+                let (first, second) = if self.traditional { (2 * pair, 2 * pair + 1) } else { (pair, pair + half) };
+                for (place, sine) in [(first, -sine), (second, sine)] {
+                    cosines[row * width + place] = cosine as f32 * self.amplitude;
+                    sines[row * width + place] = sine as f32 * self.amplitude;
+                }
+            }
+        }
+        let shape = [count, 1, self.head_dim];
+        Table { cosines: Array::from_slice(&cosines, &shape), sines: Array::from_slice(&sines, &shape) }
+    }
+
+    /// x [T, heads, head_dim] with the two dimensions of each pair in each other's place.
+    fn swap_pairs(&self, x: &Array) -> MlxResult<Array> {
+        let half = self.dims / 2;
+        let is_whole = self.dims == self.head_dim;
+        if !self.traditional {
+            let ends = if is_whole { vec![half] } else { vec![half, self.dims] };
+            let mut parts = x.split_at_indices(&ends, -1)?;
+            parts.swap(0, 1);
+            return concatenate(&parts, -1);
+        }
+        let (rows, heads) = (x.dim(0), x.dim(1));
+        let parts = if is_whole { vec![x.clone()] } else { x.split_at_indices(&[self.dims], -1)? };
+        let mut pairs = parts[0].reshape(&[rows, heads, half, 2])?.split_at_indices(&[1], -1)?;
+        pairs.swap(0, 1);
+        let swapped = concatenate(&pairs, -1)?.reshape(&[rows, heads, self.dims])?;
+        match parts.get(1) {
+            Some(rest) => concatenate(&[&swapped, rest], -1),
+            None => Ok(swapped),
+        }
+    }
 }
 
 impl Rope {
@@ -36,49 +139,77 @@ impl Rope {
 
     /// Over a head's first `dims` dimensions and with wavelengths of its own, for architectures whose layers differ.
     pub fn with_theta(config: &Config, dims: i32, theta: f32, scaling: &RopeScaling) -> Result<Self, ModelError> {
-        let plain = Self {
+        let powers: Vec<f32> = (0..dims / 2).map(|index| wavelength(dims, theta, index)).collect();
+        let mut rotation = Rotation {
+            head_dim: config.head_dim,
             dims,
             traditional: config.rope_traditional,
-            base: Some(theta),
             scale: 1.0,
-            freqs: None,
-            amplitude: None,
+            wavelengths: Vec::new(),
+            amplitude: 1.0,
         };
-        match scaling {
-            RopeScaling::Default => Ok(plain),
-            RopeScaling::Linear { factor } => Ok(Self { scale: 1.0 / factor, ..plain }),
+        let own_wavelengths = match scaling {
+            RopeScaling::Default => None,
+            RopeScaling::Linear { factor } => {
+                rotation.scale = 1.0 / factor;
+                None
+            }
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
                 let (low, high) = (*low_freq_factor, *high_freq_factor);
-                let freqs = llama3_freqs(dims, theta, *factor, low, high, *original_max_position_embeddings);
-                Ok(Self { base: None, freqs: Some(Array::from_slice(&freqs, &[dims / 2])), ..plain })
+                Some(llama3_freqs(dims, theta, *factor, low, high, *original_max_position_embeddings))
             }
-            RopeScaling::Factors { factors, .. } if factors.len() as i32 * 2 != dims => Err(config.fields.problem(
-                format!("the rotary embedding of {dims} dimensions needs {} factors, not {}", dims / 2, factors.len()),
-            )),
+            RopeScaling::Factors { factors, .. } if factors.len() as i32 * 2 != dims => {
+                return Err(config.fields.problem(format!(
+                    "the rotary embedding of {dims} dimensions needs {} factors, not {}",
+                    dims / 2,
+                    factors.len()
+                )));
+            }
             RopeScaling::Factors { factors, amplitude } => {
-                let freqs: Vec<f32> =
-                    (0..).zip(factors).map(|(index, factor)| wavelength(dims, theta, index) * factor).collect();
-                let amplitudes: Vec<f32> =
-                    (0..config.head_dim).map(|index| if index < dims { *amplitude } else { 1.0 }).collect();
-                let amplitude = (*amplitude != 1.0).then(|| Array::from_slice(&amplitudes, &[config.head_dim]));
-                Ok(Self { base: None, freqs: Some(Array::from_slice(&freqs, &[dims / 2])), amplitude, ..plain })
+                rotation.amplitude = *amplitude;
+                Some(powers.iter().zip(factors).map(|(wavelength, factor)| wavelength * factor).collect())
             }
+        };
+        let amplitudes: Vec<f32> =
+            (0..config.head_dim).map(|index| if index < dims { rotation.amplitude } else { 1.0 }).collect();
+        let base = own_wavelengths.is_none().then_some(theta);
+        let freqs = own_wavelengths.as_ref().map(|own: &Vec<f32>| Array::from_slice(own, &[dims / 2]));
+        let amplitude = (rotation.amplitude != 1.0).then(|| Array::from_slice(&amplitudes, &[config.head_dim]));
+        rotation.wavelengths = own_wavelengths.unwrap_or(powers);
+        Ok(Self { rotation: Rc::new(rotation), base, freqs, amplitude })
+    }
+
+    /// x [T, heads, head_dim], rotated.
+    pub fn apply(&self, x: &Array, positions: &Positions) -> MlxResult<Array> {
+        match &positions.tables {
+            Some(tables) => {
+                let Table { cosines, sines } = positions.table(&self.rotation, tables);
+                let sines = sines.as_dtype(x.dtype())?;
+                x.multiply(cosines.as_dtype(x.dtype())?)?.add(self.rotation.swap_pairs(x)?.multiply(sines)?)
+            }
+            None => self.apply_kernel(x, &positions.places),
         }
     }
 
-    /// x [B, heads, L, head_dim], rotated.
-    pub fn apply(&self, x: &Array, positions: &Positions) -> MlxResult<Array> {
+    /// By MLX's kernel for GPUs.
+    fn apply_kernel(&self, x: &Array, places: &Places) -> MlxResult<Array> {
         let amplified = match &self.amplitude {
             Some(amplitude) => Some(x.multiply(amplitude.as_dtype(x.dtype())?)?),
             None => None,
         };
-        let (x, freqs) = (amplified.as_ref().unwrap_or(x), self.freqs.as_ref());
-        match positions {
-            Positions::From(offset) => {
-                fast::rope(x, self.dims, self.traditional, self.base, self.scale, *offset, freqs)
+        let Rotation { dims, traditional, scale, .. } = *self.rotation;
+        let (x, base, freqs) = (amplified.as_ref().unwrap_or(x), self.base, self.freqs.as_ref());
+        let (count, heads, head_dim) = (x.dim(0), x.dim(1), x.dim(2));
+        match places {
+            Places::From { start, .. } => {
+                let x = x.reshape(&[1, count, heads, head_dim])?.swap_axes(1, 2)?;
+                let rotated = fast::rope(x, dims, traditional, base, scale, *start, freqs)?;
+                rotated.swap_axes(1, 2)?.reshape(&[count, heads, head_dim])
             }
-            Positions::Each(offsets) => {
-                fast::rope_dynamic(x, self.dims, self.traditional, self.base, self.scale, offsets, freqs)
+            Places::Each { array, .. } => {
+                let x = x.reshape(&[count, heads, 1, head_dim])?;
+                let rotated = fast::rope_dynamic(x, dims, traditional, base, scale, array, freqs)?;
+                rotated.reshape(&[count, heads, head_dim])
             }
         }
     }

@@ -4,6 +4,7 @@
 //! is by inversion: one uniform number a row, derived from (seed, position), picks a place in the cumulative
 //! probabilities. Every operation works within a row, so that a row's token does not depend on its neighbours.
 
+use super::mlp::exponentials;
 use crate::protocol::{Sampling, Strategy};
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::{TryIndexOp, argmax_axis};
@@ -130,7 +131,8 @@ impl Settings {
     fn draw(&self, logits: &Array) -> Result<Array> {
         let (rows, vocabulary) = (logits.dim(0), logits.dim(1));
         let blocks = (vocabulary + BLOCK - 1) / BLOCK;
-        let probabilities = softmax_axis(logits.multiply(&self.inverse_temperature)?, -1, true)?;
+        // Their sum need not be 1: the uniform number is scaled by it.
+        let probabilities = exponentials(&logits.multiply(&self.inverse_temperature)?)?;
         let missing = blocks * BLOCK - vocabulary;
         let probabilities = match missing {
             0 => probabilities,

@@ -33,6 +33,10 @@ impl Layer for SandwichLayer {
         hidden.add(self.post_feedforward_layernorm.forward(&mixed)?)
     }
 
+    fn attention(&self) -> &Attention {
+        &self.self_attn
+    }
+
     fn weights(&self) -> Vec<&Weight> {
         self.self_attn.weights().into_iter().chain(self.mlp.weights()).collect()
     }

@@ -5,7 +5,7 @@ use super::attention::Attention;
 use super::config::Config;
 use super::experts::MixtureOfExperts;
 use super::kv::AttentionSettings;
-use super::linear::{Linear, Projections, Weight};
+use super::linear::{Linear, Order, Projections, Weight};
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::quantization::Quantization;
@@ -62,6 +62,11 @@ impl Weights {
     /// Weights taken so far, counted as if they were not packed.
     pub fn parameters(&self) -> u64 {
         self.parameters
+    }
+
+    /// Whether everything is computed in f32, as a CPU wants it.
+    pub fn are_unpacked(&self) -> bool {
+        self.compute == Compute::DenseF32
     }
 
     /// Whether the tensor is still here.
@@ -134,7 +139,7 @@ impl Weights {
                 Packed { packed, scales, biases, quantization }
             }
             Some(quantization) => Packed::new(&self.dense(&weight, &shape(inputs))?, quantization)?,
-            None => return Ok(Weight::dense(&self.tensor(&weight, &shape(inputs))?)?),
+            None => return Ok(Weight::dense(&self.tensor(&weight, &shape(inputs))?, self.order(rows))?),
         };
         self.parameters += shape(inputs).iter().map(|axis| *axis as u64).product::<u64>();
         for (name, array) in [(weight, &parts.packed), (scales, &parts.scales), (biases, &parts.biases)] {
@@ -143,7 +148,7 @@ impl Weights {
         let Packed { packed, scales, biases, quantization } = parts;
         let weight = Weight::Quantized { packed, scales, biases, quantization };
         match self.compute {
-            Compute::DenseF32 => Ok(weight.dequantized(Dtype::Float32)?),
+            Compute::DenseF32 => Ok(weight.dequantized(Dtype::Float32, self.order(rows))?),
             Compute::AsStored => Ok(weight),
         }
     }
@@ -232,7 +237,7 @@ impl Weights {
             scale: (config.head_dim as f32).powf(-0.5),
             window: None,
             softcap: None,
-            fold_groups: self.compute == Compute::DenseF32,
+            in_steps: self.compute == Compute::DenseF32,
         }
     }
 
@@ -261,6 +266,14 @@ impl Weights {
             words = format!("{words} and {more} more");
         }
         Err(ModelError::SuperfluousTensors { architecture: config.model_type.clone(), names: words })
+    }
+
+    /// Stacks of experts stay as they are: each of their matrices serves few rows at a time.
+    fn order(&self, rows: &[i32]) -> Order {
+        match (self.compute, rows) {
+            (Compute::DenseF32, [_]) => Order::InputsFirst,
+            _ => Order::OutputsFirst,
+        }
     }
 
     fn raw(&mut self, name: &str) -> Result<Array, ModelError> {

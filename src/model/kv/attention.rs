@@ -1,11 +1,11 @@
 //! Attention over keys and values: fused by MLX, or step by step where the architecture caps the scores.
 
-use super::super::mlp::scalar;
+use super::super::mlp::{exponentials, scalar};
 use super::AttentionSettings;
-use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::fast::{ScaledDotProductAttentionMask, scaled_dot_product_attention};
 use mlx_rs::ops::{arange, select, softmax_axis, tanh};
+use mlx_rs::{Array, Dtype};
 
 /// Which keys a query sees.
 #[derive(Debug)]
@@ -26,21 +26,19 @@ pub fn attention(
     settings: AttentionSettings,
     mask: Mask,
 ) -> Result<Array> {
-    match settings.softcap {
-        Some(cap) => capped_attention(queries, keys, values, settings.scale, cap, mask),
-        None => {
-            let mask = match &mask {
-                Mask::None => None,
-                Mask::Causal => Some(ScaledDotProductAttentionMask::Causal),
-                Mask::Array(array) => Some(ScaledDotProductAttentionMask::Array(array)),
-            };
-            scaled_dot_product_attention(queries, keys, values, settings.scale, mask, None)
-        }
+    if settings.in_steps || settings.softcap.is_some() {
+        return attention_in_steps(queries, keys, values, settings, mask);
     }
+    let mask = match &mask {
+        Mask::None => None,
+        Mask::Causal => Some(ScaledDotProductAttentionMask::Causal),
+        Mask::Array(array) => Some(ScaledDotProductAttentionMask::Array(array)),
+    };
+    scaled_dot_product_attention(queries, keys, values, settings.scale, mask, None)
 }
 
-/// Attention of one token a row: queries [B, heads, 1, head_dim], keys and values [B, kv_heads, T, head_dim], mask
-/// [B, 1, 1, T] → [B, heads, 1, head_dim].
+/// Attention of one token a row: queries [B, heads, head_dim], keys and values [B, kv_heads, K, head_dim], mask
+/// [B, 1, 1, K] → [B, heads · head_dim].
 pub fn attend_one_token(
     queries: &Array,
     keys: &Array,
@@ -49,34 +47,54 @@ pub fn attend_one_token(
     settings: AttentionSettings,
 ) -> Result<Array> {
     let mask = mask.map_or(Mask::None, Mask::Array);
-    if !settings.fold_groups {
-        return attention(queries, keys, values, settings, mask);
-    }
-    let (rows, heads, kv_heads, head_dim) = (queries.dim(0), queries.dim(1), keys.dim(1), queries.dim(3));
-    let folded = queries.reshape(&[rows, kv_heads, heads / kv_heads, head_dim])?;
-    attention(&folded, keys, values, settings, mask)?.reshape(&[rows, heads, 1, head_dim])
+    let (rows, heads, kv_heads, head_dim) = (queries.dim(0), queries.dim(1), keys.dim(1), queries.dim(2));
+    let shape = match settings.in_steps {
+        true => [rows, kv_heads, heads / kv_heads, head_dim],
+        false => [rows, heads, 1, head_dim],
+    };
+    attention(&queries.reshape(&shape)?, keys, values, settings, mask)?.reshape(&[rows, heads * head_dim])
 }
 
-/// Attention whose scores are cap · tanh(score / cap) (Gemma 2, 2024).
-fn capped_attention(queries: &Array, keys: &Array, values: &Array, scale: f32, cap: f32, mask: Mask) -> Result<Array> {
+/// Attention step by step: on a CPU, for which MLX has no kernel, and where scores become cap · tanh(score / cap)
+/// (Gemma 2, 2024).
+fn attention_in_steps(
+    queries: &Array,
+    keys: &Array,
+    values: &Array,
+    settings: AttentionSettings,
+    mask: Mask,
+) -> Result<Array> {
     let (batch, heads, length, head_dim) = (queries.dim(0), queries.dim(1), queries.dim(2), queries.dim(3));
     let (kv_heads, places) = (keys.dim(1), keys.dim(2));
-    // The query heads that share a key head become an axis of their own, over which keys and values broadcast.
-    let queries = queries.multiply(scalar(scale, queries)?)?;
-    let queries = queries.reshape(&[batch, kv_heads, heads / kv_heads, length, head_dim])?;
-    let (keys, values) = (keys.expand_dims(2)?, values.expand_dims(2)?);
-    let cap = scalar(cap, &queries)?;
-    let mut scores = tanh(queries.matmul(keys.swap_axes(-1, -2)?)?.divide(&cap)?)?.multiply(cap)?;
+    let is_grouped = heads != kv_heads;
+    let mut queries = queries.multiply(scalar(settings.scale, queries)?)?;
+    let (mut keys, mut values) = (keys.swap_axes(-1, -2)?, values.clone());
+    if is_grouped {
+        // The query heads that share a key head become an axis of their own, over which keys and values broadcast.
+        queries = queries.reshape(&[batch, kv_heads, heads / kv_heads, length, head_dim])?;
+        (keys, values) = (keys.expand_dims(2)?, values.expand_dims(2)?);
+    }
+    let mut scores = queries.matmul(keys)?;
+    if let Some(cap) = settings.softcap {
+        let cap = scalar(cap, &scores)?;
+        scores = tanh(scores.divide(&cap)?)?.multiply(cap)?;
+    }
     let seen = match mask {
         Mask::None => None,
         Mask::Causal => Some(window_mask(places - length, length, places)?),
-        Mask::Array(array) if array.ndim() == 4 => Some(array.expand_dims(2)?),
+        Mask::Array(array) if is_grouped && array.ndim() == 4 => Some(array.expand_dims(2)?),
         Mask::Array(array) => Some(array),
     };
     if let Some(seen) = seen {
         scores = select(seen, &scores, scalar(f32::MIN, &scores)?)?;
     }
-    softmax_axis(&scores, -1, true)?.matmul(values)?.reshape(&[batch, heads, length, head_dim])
+    let output = if scores.dtype() == Dtype::Float32 {
+        let shares = exponentials(&scores)?;
+        shares.matmul(values)?.divide(shares.sum_axis(-1, true)?)?
+    } else {
+        softmax_axis(&scores, -1, true)?.matmul(values)?
+    };
+    if is_grouped { output.reshape(&[batch, heads, length, head_dim]) } else { Ok(output) }
 }
 
 /// Which of the keys 0..start + count each of `count` queries from `start` on sees: bool [count, start + count].

@@ -1,18 +1,21 @@
 //! KV caches: what each layer keeps of the tokens that came before, for one session or for many at once.
 
 mod attention;
+mod lockstep;
 mod own;
 mod padded;
-mod rows;
 
-pub use own::{KvCache, Prefill};
+pub use attention::attend_one_token;
+pub use lockstep::{LockstepCaches, LockstepStep, Seat};
+pub use own::{KvCache, OwnStep, Prefill};
 pub use padded::{PaddedKvCache, Slot};
-pub use rows::EachOwn;
 
 use mlx_rs::error::Result;
+use mlx_rs::ops::concatenate;
+use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
 use mlx_rs::ops::zeros_dtype;
-use mlx_rs::ops::{concatenate, indexing::TryIndexOp};
 use mlx_rs::{Array, Dtype};
+use std::ops::Range;
 
 /// Caches grow by this many tokens at a time, so that a decode step rarely copies them.
 const GROWTH: i32 = 256;
@@ -26,14 +29,14 @@ pub struct AttentionSettings {
     pub window: Option<i32>,
     /// Those products are squeezed into ± this, where the architecture says so.
     pub softcap: Option<f32>,
-    /// Whether the query heads of one key head are attended as if they were tokens. On a CPU that makes one matrix
-    /// product of several tiny ones.
-    pub fold_groups: bool,
+    /// Whether attention is computed step by step, as on a CPU, for which MLX has no kernel. A decode step then attends
+    /// the query heads of one key head as if they were tokens: one matrix product instead of several tiny ones.
+    pub in_steps: bool,
 }
 
 /// Appends a step's keys and values to the caches of its sessions and attends over all of them.
 pub trait Attend {
-    /// queries [B, heads, L, head_dim], keys and values [B, kv_heads, L, head_dim] → [B, heads, L, head_dim].
+    /// queries [T, heads, head_dim], keys and values [T, kv_heads, head_dim] → [T, heads · head_dim].
     fn attend(
         &mut self,
         layer: usize,
@@ -56,12 +59,43 @@ impl LayerKv {
         self.keys.dim(2)
     }
 
+    fn rooms(&self) -> i32 {
+        self.keys.dim(0)
+    }
+
     /// Adds `count` empty places behind the last one.
     fn extend(&mut self, count: i32) -> Result<()> {
+        self.add(2, count)
+    }
+
+    /// Adds room for `count` more sessions.
+    fn add_rooms(&mut self, count: i32) -> Result<()> {
+        self.add(0, count)
+    }
+
+    fn add(&mut self, axis: i32, count: i32) -> Result<()> {
         for array in [&mut self.keys, &mut self.values] {
-            *array = concatenate(&[&*array, &empty_like(array, 2, count)?], 2)?;
+            *array = concatenate(&[&*array, &empty_like(array, axis as usize, count)?], axis)?;
         }
         Ok(())
+    }
+
+    /// Writes the next token of the sessions in `rooms` at place `end`: keys and values [rooms, kv_heads, head_dim].
+    /// Returns their places from `first` up to and including it, as views.
+    fn append(
+        &mut self,
+        rooms: Range<i32>,
+        first: i32,
+        end: i32,
+        keys: &Array,
+        values: &Array,
+    ) -> Result<(Array, Array)> {
+        let (from, to) = (rooms.start, rooms.end);
+        let append = |held: &mut Array, new: &Array| {
+            held.try_index_mut((from..to, .., end..end + 1, ..), new.expand_dims(2)?)?;
+            held.try_index((from..to, .., first..end + 1, ..))
+        };
+        Ok((append(&mut self.keys, keys)?, append(&mut self.values, values)?))
     }
 
     /// The tokens from `start` to `end`, as views.
@@ -101,6 +135,30 @@ impl KvShape {
         let zeros = || zeros_dtype(&[rows, self.kv_heads, capacity, self.head_dim], self.dtype);
         (0..self.layers).map(|_| Ok(LayerKv { keys: zeros()?, values: zeros()? })).collect()
     }
+}
+
+/// Rows `range` of an array, which is the array itself where that is all of them.
+fn rows(array: &Array, range: Range<i32>) -> Result<Array> {
+    if range == (0..array.dim(0)) { Ok(array.clone()) } else { array.try_index(range) }
+}
+
+/// The rows' outputs one after the other, followed by rows of zeros up to `width` rows.
+fn padded_to(width: i32, mut outputs: Vec<Array>) -> Result<Array> {
+    let missing = width - outputs.iter().map(|output| output.dim(0)).sum::<i32>();
+    if missing > 0
+        && let Some(first) = outputs.first()
+    {
+        outputs.push(empty_like(first, 0, missing)?);
+    }
+    match outputs.as_slice() {
+        [only] => Ok(only.clone()),
+        many => concatenate(many, 0),
+    }
+}
+
+/// The first place that a token at place `end` sees.
+fn window_start(settings: AttentionSettings, end: i32) -> i32 {
+    settings.window.map_or(0, |window| (end + 1 - window).max(0))
 }
 
 /// `length` rounded up to whole growth steps.

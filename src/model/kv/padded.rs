@@ -86,13 +86,14 @@ impl PaddedKvCache {
         for layer in &self.layers {
             let keys = layer.keys.try_index((row..row + 1, .., start..self.end, ..))?;
             let values = layer.values.try_index((row..row + 1, .., start..self.end, ..))?;
-            layers.push((keys.contiguous()?, values.contiguous()?));
+            layers.push(LayerKv { keys: keys.contiguous()?, values: values.contiguous()? });
         }
         Ok(KvCache::from_layers(layers, self.end - start))
     }
 
-    /// Begins a step of the sessions in `slots`, one token each, in this order.
-    pub fn step(&mut self, slots: &[Slot]) -> Result<PaddedStep<'_>> {
+    /// Begins a step of the sessions in `slots`, one token each, in this order, followed by rows of padding up to
+    /// `width` rows.
+    pub fn step(&mut self, slots: &[Slot], width: usize) -> Result<PaddedStep<'_>> {
         self.drop_trailing();
         if slots.len() * 2 <= self.slots.len() {
             self.pack()?;
@@ -100,21 +101,23 @@ impl PaddedKvCache {
         if self.layers.first().is_some_and(|layer| layer.capacity() == self.end) {
             self.grow()?;
         }
-        let used = self.slots.len();
-        let in_order = slots.len() == used && slots.iter().enumerate().all(|(row, slot)| slot.index() == row);
-        let spread = if in_order { None } else { Some(Spread::new(slots, used)) };
-        let mut starts = vec![self.end; used];
+        let used = self.slots.len().max(width);
+        self.make_rooms(used)?;
+        let in_order = used == width && slots.iter().enumerate().all(|(row, slot)| slot.index() == row);
+        let spread = if in_order { None } else { Some(Spread::new(slots, used, width)) };
+        let first = slots.iter().map(|slot| self.slots[slot.index()].start).min().unwrap_or(self.end);
+        // What is not a session's sees whatever is there: nobody reads what it gives.
+        let mut starts = vec![first; used];
         for slot in slots {
             starts[slot.index()] = self.slots[slot.index()].start;
         }
-        let first = starts.iter().copied().min().unwrap_or(self.end);
         let mask = if starts.iter().all(|start| *start == first) {
             None
         } else {
             let places = arange::<i32, i32>(first, self.end + 1, None)?;
             Some(places.ge(Array::from_slice(&starts, &[used as i32, 1, 1, 1]))?)
         };
-        Ok(PaddedStep { cache: self, spread, first, mask })
+        Ok(PaddedStep { cache: self, spread, used: used as i32, first, mask })
     }
 
     fn drop_trailing(&mut self) {
@@ -123,19 +126,25 @@ impl PaddedKvCache {
         }
     }
 
-    /// A slot without a session; makes room in doublings, so that n joins copy the cache log n times.
+    /// A slot without a session.
     fn free_slot(&mut self) -> Result<usize> {
         if let Some(free) = self.slots.iter().position(|slot| !slot.is_live()) {
             return Ok(free);
         }
-        let rooms = self.layers.first().map_or(0, |layer| layer.keys.dim(0));
-        if self.slots.len() as i32 == rooms {
-            for layer in &mut self.layers {
-                layer.keys = concatenate(&[&layer.keys, &empty_like(&layer.keys, 0, rooms)?], 0)?;
-                layer.values = concatenate(&[&layer.values, &empty_like(&layer.values, 0, rooms)?], 0)?;
+        self.make_rooms(self.slots.len() + 1)?;
+        Ok(self.slots.len())
+    }
+
+    /// In doublings, so that n joins copy the cache log n times.
+    fn make_rooms(&mut self, needed: usize) -> Result<()> {
+        for layer in &mut self.layers {
+            let rooms = layer.rooms();
+            let doubled = (needed as i32).max(2 * rooms);
+            if rooms < needed as i32 {
+                layer.add_rooms(doubled - rooms)?;
             }
         }
-        Ok(self.slots.len())
+        Ok(())
     }
 
     /// Makes room on the left for a session that is longer than all others.
@@ -194,15 +203,16 @@ struct Spread {
 }
 
 impl Spread {
-    fn new(slots: &[Slot], used: usize) -> Self {
+    fn new(slots: &[Slot], used: usize, width: usize) -> Self {
         let mut row_of_slot = vec![0_i32; used];
-        for (row, slot) in (0..).zip(slots) {
-            row_of_slot[slot.index()] = row;
+        let mut slot_of_row = vec![0_i32; width];
+        for (row, slot) in slots.iter().enumerate() {
+            row_of_slot[slot.index()] = row as i32;
+            slot_of_row[row] = slot.index() as i32;
         }
-        let slot_of_row: Vec<i32> = slots.iter().map(|slot| slot.index() as i32).collect();
         Self {
             row_of_slot: Array::from_slice(&row_of_slot, &[used as i32]),
-            slot_of_row: Array::from_slice(&slot_of_row, &[slots.len() as i32]),
+            slot_of_row: Array::from_slice(&slot_of_row, &[width as i32]),
         }
     }
 }
@@ -212,6 +222,8 @@ impl Spread {
 pub struct PaddedStep<'a> {
     cache: &'a mut PaddedKvCache,
     spread: Option<Spread>,
+    /// Slots that take part, those of padding included.
+    used: i32,
     first: i32,
     /// Which places each slot sees: bool [slots, 1, 1, places]; none where all see all.
     mask: Option<Array>,
@@ -237,20 +249,16 @@ impl Attend for PaddedStep<'_> {
             Some(spread) => array.take_axis(&spread.row_of_slot, 0),
             None => Ok(array.clone()),
         };
-        let used = self.cache.slots.len() as i32;
         let end = self.cache.end;
-        let held = &mut self.cache.layers[layer];
-        held.keys.try_index_mut((0..used, .., end..end + 1, ..), &into_slots(keys)?)?;
-        held.values.try_index_mut((0..used, .., end..end + 1, ..), &into_slots(values)?)?;
         let first = settings.window.map_or(self.first, |window| self.first.max(end + 1 - window));
-        let all_keys = held.keys.try_index((0..used, .., first..end + 1, ..))?;
-        let all_values = held.values.try_index((0..used, .., first..end + 1, ..))?;
+        let held = &mut self.cache.layers[layer];
+        let (keys, values) = (into_slots(keys)?, into_slots(values)?);
+        let (keys, values) = held.append(0..self.used, first, end, &keys, &values)?;
         let mask = match &self.mask {
             Some(mask) if first > self.first => Some(mask.try_index((.., .., .., first - self.first..))?),
             mask => mask.clone(),
         };
-        let queries = into_slots(queries)?;
-        let output = attend_one_token(&queries, &all_keys, &all_values, mask, settings)?;
+        let output = attend_one_token(&into_slots(queries)?, &keys, &values, mask, settings)?;
         match &self.spread {
             Some(spread) => output.take_axis(&spread.slot_of_row, 0),
             None => Ok(output),
