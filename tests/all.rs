@@ -15,6 +15,8 @@ mod downloads;
 mod e2e;
 /// The engine's promises, on a scripted backend.
 mod engine;
+/// Exact execution on real MLX: no session depends on the others, and a leak is found.
+mod exact;
 /// GGUF headers are checked before MLX sees the file.
 mod gguf;
 /// A hub on this machine for tests of downloads.
