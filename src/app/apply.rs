@@ -8,7 +8,7 @@ use super::single::LiveSingle;
 use super::window::WindowApp;
 use super::work::Work;
 use crate::hub;
-use crate::protocol::{ModelSource, ParallelConfig, RunReport, SessionId};
+use crate::protocol::{Execution, ModelSource, ParallelConfig, RunReport, SessionId};
 use crate::session::LoadedModel;
 use crate::state::{
     Action, FileAction, ModelAction, ModelState, RunAction, RunPhase, Sheet, Show, SingleAction, Tone, short_name,
@@ -99,6 +99,11 @@ impl WindowApp {
             Some(Ok(model)) => {
                 tracing::info!(model = model.summary().name, "model loaded");
                 self.state.model = ModelState::Loaded(model.summary().clone());
+                let chosen = &mut self.state.settings.parallel.execution;
+                if let (Execution::Exact, Err(reason)) = (*chosen, &model.summary().exact_width) {
+                    *chosen = Execution::Batched;
+                    self.state.notify(Tone::Info, format!("Sessions will run batched, not exact: {reason}"));
+                }
                 self.model = Some(model);
                 self.load = None;
             }

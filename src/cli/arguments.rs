@@ -81,9 +81,9 @@ pub struct ParallelArguments {
     /// How the sessions run.
     #[command(flatten)]
     pub settings: RunSettings,
-    /// How sessions share the device
-    #[arg(long, value_enum, default_value_t)]
-    pub execution: ExecutionArgument,
+    /// How sessions share the device; where left out, exact, and batched for a model that can't run exactly
+    #[arg(long, value_enum)]
+    pub execution: Option<ExecutionArgument>,
     /// What to print.
     #[command(flatten)]
     pub output: OutputArguments,
@@ -213,7 +213,7 @@ impl Default for ParallelArguments {
 impl ParallelArguments {
     /// The run that these options ask for. Reads the prompts file.
     pub fn config(&self) -> Result<ParallelConfig, PromptsError> {
-        self.settings.config(self.sessions, self.execution.into())
+        self.settings.config(self.sessions, self.execution.map_or(Execution::default(), Execution::from))
     }
 }
 
@@ -283,12 +283,11 @@ impl From<QuantizeArgument> for Quantization {
 }
 
 /// [`Execution`] as an option's value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExecutionArgument {
     /// Each session decodes by itself; steps take turns
     Serialized,
     /// All sessions share each step: the fastest
-    #[default]
     Batched,
     /// Batched so that no session's tokens depend on the others
     Exact,

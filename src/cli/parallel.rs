@@ -5,20 +5,26 @@ use super::load::load;
 use super::{FAILED, INTERRUPTED, ParallelArguments};
 use crate::evaluation::{UPDATE_BUFFER, report_run};
 use crate::hub::Machine;
-use crate::protocol::{FinishReason, MemoryPrediction, ParallelConfig, RunReport};
+use crate::protocol::{Execution, FinishReason, MemoryPrediction, ParallelConfig, RunReport};
 use crate::session::{LoadedModel, ParallelRun, report};
 use std::io::{self, Write};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub(super) async fn run(arguments: ParallelArguments) -> anyhow::Result<u8> {
-    let config = arguments.config()?;
+    let mut config = arguments.config()?;
     config.validate()?;
     let mut interrupt = Interrupt::listen()?;
     let quiet = arguments.output.quiet;
     let Some(model) = load(&config.model, &arguments.settings, quiet, &mut interrupt).await? else {
         return Ok(INTERRUPTED);
     };
+    if let (None, Err(reason)) = (arguments.execution, &model.summary().exact_width) {
+        config.execution = Execution::Batched;
+        if !quiet {
+            writeln!(io::stderr(), "llmeval: runs batched, not exact: {reason}")?;
+        }
+    }
     let report = run_loaded(&model, &config, &arguments, &interrupt).await;
     model.engine().shutdown().await;
     let report = report?;

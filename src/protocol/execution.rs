@@ -10,9 +10,9 @@ pub enum Execution {
     /// Each session decodes by itself; steps take turns.
     Serialized,
     /// All sessions share each step's matrix products.
-    #[default]
     Batched,
     /// Batched in cohorts of one fixed width, so that a session's tokens never depend on its neighbours.
+    #[default]
     Exact,
 }
 
