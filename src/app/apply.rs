@@ -100,7 +100,7 @@ impl WindowApp {
                 tracing::info!(model = model.summary().name, "model loaded");
                 self.state.model = ModelState::Loaded(model.summary().clone());
                 let chosen = &mut self.state.settings.parallel.execution;
-                if let (Execution::Exact, Err(reason)) = (*chosen, &model.summary().exact_width) {
+                if let (Execution::Exact, Err(reason)) = (*chosen, &model.summary().facts.exact_width) {
                     *chosen = Execution::Batched;
                     self.state.notify(Tone::Info, format!("Sessions will run batched, not exact: {reason}"));
                 }

@@ -19,7 +19,7 @@ pub(super) async fn run(arguments: ParallelArguments) -> anyhow::Result<u8> {
     let Some(model) = load(&config.model, &arguments.settings, quiet, &mut interrupt).await? else {
         return Ok(INTERRUPTED);
     };
-    if let (None, Err(reason)) = (arguments.execution, &model.summary().exact_width) {
+    if let (None, Err(reason)) = (arguments.execution, &model.summary().facts.exact_width) {
         config.execution = Execution::Batched;
         if !quiet {
             writeln!(io::stderr(), "llmeval: runs batched, not exact: {reason}")?;
