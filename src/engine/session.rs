@@ -136,8 +136,8 @@ impl<R> Session<R> {
             return self.end(FinishReason::EndOfSequence, None);
         }
         self.given += 1;
-        tracing::trace!(session = %self.request.id, "token {}", self.given);
         self.send(EngineEvent::Token { id: output.token, at, logits_hash: output.logits_hash });
+        tracing::trace!(session = %self.request.id, "token {}", self.given);
         if self.given == self.allowance {
             self.end(self.limit_reason, None);
         }
