@@ -1,4 +1,4 @@
-//! What sessions cost each other: `cargo bench --bench fairness`.
+//! What sessions cost each other: `cargo bench --bench fairness`, or a part of it with `-- joins` or `-- shares`.
 //!
 //! A long prompt joins running streams under several stall budgets: how long did a stream pause, and when did the
 //! joiner's first token come? And sixteen sessions begin with one prompt: how much later than one do they have their
@@ -14,10 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+/// Turns of the shared prompt; its figures are medians.
 const TURNS: u64 = 3;
 const STREAMS: u32 = 8;
 const LONG_PROMPT: usize = 4000;
-const BUDGETS_MS: [u64; 3] = [100, 200, 400];
+/// How the sessions run, and the stall budget in ms.
+const JOINS: [(Execution, u64); 4] =
+    [(Execution::Batched, 200), (Execution::Exact, 200), (Execution::Batched, 400), (Execution::Batched, 100)];
 /// Tokens that each stream gives before the long prompt joins.
 const HEAD_START: usize = 6;
 const SHARED_PROMPT: usize = 512;
@@ -30,9 +33,15 @@ async fn main() -> Outcome<()> {
     let model = load_model(ModelSource::Starter, EngineSettings::default(), |_| {}).await?;
     let cores = std::thread::available_parallelism()?;
     let summary = model.summary();
-    writeln!(stdout(), "{} on {cores} cores, {TURNS} turns\n", summary.name)?;
-    joins(&model).await?;
-    shares(&model).await?;
+    writeln!(stdout(), "{} on {cores} cores\n", summary.name)?;
+    let part = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
+    let is_asked = |name| part.as_deref().is_none_or(|part| part == name);
+    if is_asked("joins") {
+        joins(&model).await?;
+    }
+    if is_asked("shares") {
+        shares(&model).await?;
+    }
     model.engine().shutdown().await;
     Ok(())
 }
@@ -44,27 +53,19 @@ async fn joins(model: &LoadedModel) -> Outcome<()> {
          | execution | stall budget | step before, median | longest gap of a stream | over budget + step | joiner's first token |\n\
          |---|--:|--:|--:|--:|--:|"
     )?;
-    for execution in [Execution::Batched, Execution::Exact] {
-        for budget_ms in BUDGETS_MS {
-            let settings = EngineSettings { max_stall: Duration::from_millis(budget_ms), ..EngineSettings::default() };
-            model.engine().configure(settings)?;
-            let mut turns = Vec::new();
-            for turn in 0..TURNS {
-                turns.push(join(model, execution, turn).await?);
-            }
-            let step = median(turns.iter().map(|turn| turn.step).collect());
-            let longest = turns.iter().map(|turn| turn.longest).max().unwrap_or_default();
-            let first = median(turns.iter().map(|turn| turn.first_token).collect());
-            let over = longest.saturating_sub(Duration::from_millis(budget_ms) + step);
-            writeln!(
-                stdout(),
-                "| {execution} | {budget_ms} ms | {} ms | {} ms | {} ms | {:.1} s |",
-                step.as_millis(),
-                longest.as_millis(),
-                over.as_millis(),
-                first.as_secs_f64()
-            )?;
-        }
+    for (execution, budget_ms) in JOINS {
+        let settings = EngineSettings { max_stall: Duration::from_millis(budget_ms), ..EngineSettings::default() };
+        model.engine().configure(settings)?;
+        let Join { step, longest, first_token } = join(model, execution).await?;
+        let over = longest.saturating_sub(Duration::from_millis(budget_ms) + step);
+        writeln!(
+            stdout(),
+            "| {execution} | {budget_ms} ms | {} ms | {} ms | {} ms | {:.1} s |",
+            step.as_millis(),
+            longest.as_millis(),
+            over.as_millis(),
+            first_token.as_secs_f64()
+        )?;
     }
     model.engine().configure(EngineSettings::default())?;
     Ok(())
@@ -80,13 +81,13 @@ struct Join {
     first_token: Duration,
 }
 
-async fn join(model: &LoadedModel, execution: Execution, turn: u64) -> Outcome<Join> {
+async fn join(model: &LoadedModel, execution: Execution) -> Outcome<Join> {
     // Forgets the prompts that were read before.
     model.engine().reset_peak_memory().await?;
     let (sender, mut tokens) = mpsc::unbounded_channel();
     let mut streams = Vec::new();
     for id in 0..STREAMS {
-        let stream = model.engine().submit(request(model, id, 32, 4000, turn)?, execution)?;
+        let stream = model.engine().submit(request(model, id, 32, 4000, 0)?, execution)?;
         let sender = sender.clone();
         streams.push(tokio::spawn(async move {
             follow(stream, |at| {
@@ -101,7 +102,7 @@ async fn join(model: &LoadedModel, execution: Execution, turn: u64) -> Outcome<J
         times[id].push(at);
     }
     let submitted = Instant::now();
-    let joiner = model.engine().submit(request(model, STREAMS, LONG_PROMPT, 2, turn)?, execution)?;
+    let joiner = model.engine().submit(request(model, STREAMS, LONG_PROMPT, 2, 0)?, execution)?;
     let mut first = None;
     follow(joiner, |at| {
         first.get_or_insert(at);

@@ -10,6 +10,8 @@ use egui_plot::{GridMark, HoverPosition, Line, Plot, PlotPoint, PlotPoints, Plot
 /// What one chart shows of each row.
 struct Figure {
     title: &'static str,
+    /// What stands beside the title where there is room.
+    detail: &'static str,
     unit: &'static str,
     of: fn(&ScalingRow) -> Option<f64>,
     /// Whether the knees are marked.
@@ -17,9 +19,18 @@ struct Figure {
 }
 
 const FIGURES: [Figure; 2] = [
-    Figure { title: "Throughput", unit: "tokens/s", of: |row| Some(row.tokens_per_second), has_knee: true },
-    Figure { title: "Speed-up over serialized", unit: "×", of: |row| row.speed_up, has_knee: false },
+    Figure {
+        title: "Throughput",
+        detail: "tokens/s",
+        unit: "tokens/s",
+        of: |row| Some(row.tokens_per_second),
+        has_knee: true,
+    },
+    Figure { title: "Speed-up", detail: "over serialized", unit: "×", of: |row| row.speed_up, has_knee: false },
 ];
+
+/// Width at which a heading has room for more than its title and the curves' names.
+const WIDE: f32 = 300.0;
 
 /// Room above the highest point, for a knee's mark.
 const HEADROOM: f64 = 1.2;
@@ -150,8 +161,8 @@ fn heading(ui: &mut Ui, sweep: &ScalingState, figure: &Figure) {
         ui.spacing_mut().interact_size.y = 2.0 * STEP;
         ui.spacing_mut().item_spacing.x = HALF;
         ui.label(theme::title(figure.title));
-        if figure.has_knee {
-            ui.label(theme::caption(ui, figure.unit));
+        if ui.available_width() > WIDE {
+            ui.label(theme::caption(ui, figure.detail));
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let executions: Vec<Execution> = sweep.executions().collect();
@@ -167,7 +178,7 @@ fn heading(ui: &mut Ui, sweep: &ScalingState, figure: &Figure) {
 
 /// The chart for those who can't see it.
 fn words(sweep: &ScalingState, figure: &Figure, curves: &[(Execution, Vec<(u32, f64)>)]) -> String {
-    let mut words = format!("{}, {}:", figure.title, figure.unit);
+    let mut words = format!("{} {}:", figure.title, figure.detail);
     for (execution, curve) in curves {
         let points: Vec<String> = curve.iter().map(|(sessions, value)| format!("{value:.1} at {sessions}")).collect();
         words.push_str(&format!(" {execution} {};", points.join(", ")));

@@ -170,6 +170,7 @@ fn table(ui: &mut Ui, sweep: &ScalingState) {
         TableBuilder::new(ui)
             .striped(true)
             .auto_shrink(false)
+            .min_scrolled_height(0.0)
             .max_scroll_height(height)
             .cell_layout(Layout::left_to_right(Align::Center))
             .column(Column::exact(80.0))

@@ -128,6 +128,20 @@ fn thirty_two_panels_in_a_small_light_window() {
 }
 
 #[test]
+fn replays_in_the_dark_with_the_first_differing_token_marked() {
+    use llmeval::protocol::Replay;
+    let mut state = finished(6);
+    let run = state.run.as_mut().unwrap();
+    let start = TEXT.find("dreams").unwrap();
+    let differs = Replay::Differs { position: 17, start, end: start + 6, alone: Some("nights".into()) };
+    let failed = Replay::Failed { error: "the engine stopped unexpectedly".into() };
+    for (id, replay) in [(0, Replay::Exact), (1, Replay::Exact), (2, differs), (3, failed)] {
+        run.note_replay(SessionId(id), Some(replay));
+    }
+    looks("verified-dark", state, 1280.0, 800.0, egui::Theme::Dark);
+}
+
+#[test]
 fn an_answer_in_markdown() {
     looks("answer-light", answered(), 1280.0, 800.0, egui::Theme::Light);
 }
