@@ -7,6 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// The local time at which a run ended, as its file's name begins.
+const RUN_NAME: &str = "%Y-%m-%d %H.%M.%S";
+/// Bytes of such a name.
+const RUN_NAME_LENGTH: usize = 19;
+/// Local time for a person.
+const FOR_PEOPLE: &str = "%Y-%m-%d %H:%M";
+
 /// Where settings and runs lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
@@ -79,14 +86,14 @@ impl Storage {
     /// Writes a run that ended, and says how the list of recent runs shows it.
     pub fn write_run(&self, report: &RunReport) -> io::Result<RunRecord> {
         let now = chrono::Local::now();
-        let path = free_name(&self.runs.join(format!("{}.json", now.format("%Y-%m-%d %H.%M.%S"))));
+        let path = free_name(&self.runs.join(format!("{}.json", now.format(RUN_NAME))));
         self.rewrite_run(report, path)
     }
 
     /// Writes a run again into its own file.
     pub fn rewrite_run(&self, report: &RunReport, path: PathBuf) -> io::Result<RunRecord> {
         write_whole(&path, &crate::state::ExportFormat::Json.write(report)?)?;
-        let ended = when(SystemTime::now());
+        let ended = ended(&path);
         Ok(RunRecord::of(report, path, ended))
     }
 
@@ -108,8 +115,8 @@ fn record(path: &Path) -> Option<RunRecord> {
     let text = fs::read_to_string(path).ok()?;
     match read_report(&text) {
         Ok(report) => {
-            let changed = fs::metadata(path).and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-            Some(RunRecord::of(&report, path.to_owned(), when(changed)))
+            let ended = ended(path);
+            Some(RunRecord::of(&report, path.to_owned(), ended))
         }
         Err(reason) => {
             tracing::warn!("{} is passed over: {reason}", path.display());
@@ -148,7 +155,18 @@ fn free_name(path: &Path) -> PathBuf {
         .unwrap_or_else(|| path.to_owned())
 }
 
+/// When the run in a file ended, for a person. Its name begins with that; a file of another name says when it was
+/// changed last.
+fn ended(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let named = stem.get(..RUN_NAME_LENGTH).map(|name| chrono::NaiveDateTime::parse_from_str(name, RUN_NAME));
+    if let Some(Ok(time)) = named {
+        return time.format(FOR_PEOPLE).to_string();
+    }
+    when(fs::metadata(path).and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH))
+}
+
 /// Local date and time for a person.
 fn when(time: SystemTime) -> String {
-    chrono::DateTime::<chrono::Local>::from(time).format("%Y-%m-%d %H:%M").to_string()
+    chrono::DateTime::<chrono::Local>::from(time).format(FOR_PEOPLE).to_string()
 }

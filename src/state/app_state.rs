@@ -215,10 +215,12 @@ impl AppState {
         self.run = Some(RunState::from_report(report));
     }
 
-    /// Adds a run to the list of recent ones, or replaces it there.
+    /// Adds a run to the list of recent ones, or replaces it where it is.
     pub fn remember(&mut self, record: RunRecord) {
-        self.recent.retain(|known| known.path != record.path);
-        self.recent.insert(0, record);
+        match self.recent.iter_mut().find(|known| known.path == record.path) {
+            Some(known) => *known = record,
+            None => self.recent.insert(0, record),
+        }
         self.recent.truncate(super::MAX_RECENT_RUNS);
     }
 

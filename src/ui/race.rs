@@ -12,7 +12,7 @@ const SPEED_UP_WIDTH: f32 = 104.0;
 /// Draws the race, if one is on or ended last.
 pub fn show(ui: &mut Ui, scene: &Scene<'_>) {
     let Some(race) = &scene.state.race else { return };
-    theme::card(ui).outer_margin(egui::Margin { bottom: STEP as i8, ..egui::Margin::ZERO }).show(ui, |ui| {
+    theme::card(ui).show(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.spacing_mut().item_spacing = vec2(2.0 * STEP, HALF);
         let width = (ui.available_width() - SPEED_UP_WIDTH - 4.0 * STEP) / 2.0;
@@ -24,7 +24,8 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>) {
                 });
             }
             let speed_up = race.speed_up().map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1}×"));
-            widgets::figure(ui, "Batched is", &speed_up, "as fast", SPEED_UP_WIDTH)
+            let unit = if race.speed_up().is_some() { "as fast" } else { "" };
+            widgets::figure(ui, "Batched is", &speed_up, unit, SPEED_UP_WIDTH)
                 .on_hover_text("Batched tokens per second over serialized ones");
         });
         broken(ui, race);

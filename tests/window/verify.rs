@@ -82,6 +82,23 @@ fn what_was_found_is_kept_with_the_run_and_shown_when_it_is_opened() {
 }
 
 #[test]
+fn verifying_an_older_run_leaves_it_in_its_place_among_the_recent_ones() {
+    let mut bench = finished(slow());
+    let older = bench.run_files()[0].clone();
+    bench.set("Sessions", 2.0);
+    bench.run_to_end();
+    assert_eq!(bench.state().recent[1].path, older);
+    bench.drop_file(&older);
+    bench.wait("the older run", |state| state.run.as_ref().is_some_and(|run| run.panels.len() == 3));
+    verify(&mut bench);
+    bench.wait_until("the file", |_| std::fs::read_to_string(&older).unwrap().contains("\"verdict\": \"exact\""));
+    bench.settle();
+    let recent = &bench.state().recent;
+    assert_eq!(recent.len(), 2);
+    assert_eq!(recent[1].path, older);
+}
+
+#[test]
 fn a_replay_shows_how_far_it_is_and_can_be_stopped() {
     let mut bench = Bench::open(Setting::script(Script { step: Duration::from_millis(4), ..Script::default() }));
     bench.set_max_tokens(60);
