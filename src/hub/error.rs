@@ -60,7 +60,7 @@ pub enum HubError {
     },
 
     /// The starter model was never set up, or was removed.
-    #[error("the starter model is missing (expected at {}): run `make starter-model`, or choose another with --model", .0.display())]
+    #[error("the starter model is missing (expected at {}): choose another model, or run `make starter-model` in the source folder", .0.display())]
     StarterMissing(PathBuf),
 
     /// The starter model's file is not the one that set-up wrote.

@@ -9,8 +9,11 @@ use std::path::{self, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a second start waits for the first to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a second start waits for the first to listen, and how long the first reads what it says.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a second start waits for the answer: the first one may still be opening its window.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The most bytes of paths that a second start may send.
 const MAX_REQUEST_BYTES: u64 = 1 << 20;
@@ -97,12 +100,12 @@ fn hand_over(socket: &Path, files: &[PathBuf]) -> io::Result<Start> {
     let mut stream = loop {
         match UnixStream::connect(socket) {
             Ok(stream) => break stream,
-            Err(error) if started.elapsed() > ANSWER_TIMEOUT => return Err(error),
+            Err(error) if started.elapsed() > PATIENCE => return Err(error),
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
     };
-    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
     for file in files {
         stream.write_all(path::absolute(file)?.as_os_str().as_bytes())?;
         stream.write_all(&[0])?;
@@ -114,7 +117,7 @@ fn hand_over(socket: &Path, files: &[PathBuf]) -> io::Result<Start> {
 }
 
 fn read_request(mut stream: UnixStream) -> io::Result<Vec<PathBuf>> {
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut bytes = Vec::new();
     (&mut stream).take(MAX_REQUEST_BYTES).read_to_end(&mut bytes)?;
     stream.write_all(&[1])?;

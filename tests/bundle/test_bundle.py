@@ -54,6 +54,17 @@ def code():
     return found
 
 
+@functools.cache
+def known_symbols():
+    return vouched(ROOT)
+
+
+def doubtful_symbols(macho):
+    """What `macho` asks for though nobody vouches for it, or though it came after macOS 14.0."""
+    names = {name for name, _ in macho.imports()}
+    return sorted(name for name in names if name not in known_symbols() or NEWER_THAN_MACOS_14.search(name))
+
+
 class Layout(unittest.TestCase):
     def test_info_plist_is_complete(self):
         with (contents() / "Info.plist").open("rb") as file:
@@ -132,13 +143,16 @@ class Layout(unittest.TestCase):
 
     def test_dmg_holds_the_same_app(self):
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["7z", "x", "-y", f"-o{folder}", DMG], check=True, stdout=subprocess.DEVNULL)
-            image = next(path for path in Path(folder).iterdir() if path.is_file())
-            subprocess.run(["7z", "x", "-y", f"-o{folder}/volume", image], check=True, stdout=subprocess.DEVNULL)
-            app = next(Path(folder, "volume").rglob("LLMEval.app"))
+            # -snld: links that lead upwards are links of the app.
+            subprocess.run(["7zz", "x", "-y", "-snld", f"-o{folder}", DMG], check=True, stdout=subprocess.DEVNULL)
+            (volume,) = Path(folder).iterdir()
+            self.assertEqual(volume.name, "LLMEval")
+            self.assertTrue((volume / "Applications").is_symlink())
             for path in files():
-                copy = app / path.relative_to(unzipped())
+                copy = volume / path.relative_to(unzipped().parent)
                 self.assertEqual(copy.read_bytes(), path.read_bytes(), path)
+                self.assertEqual(os.access(copy, os.X_OK), os.access(path, os.X_OK), path)
+            check_bundle(volume / "LLMEval.app")
 
 
 class Code(unittest.TestCase):
@@ -160,12 +174,17 @@ class Code(unittest.TestCase):
             self.assertTrue(all(rpath.startswith("@") for rpath in macho.rpaths), path)
 
     def test_only_symbols_that_macos_14_has_are_asked_for(self):
-        known = vouched(ROOT)
         for path, macho in code().items():
-            unknown = sorted({name for name, _ in macho.imports()} - known)
-            self.assertEqual(unknown, [], f"{path} asks for symbols nobody vouches for")
-            too_new = sorted(name for name, _ in macho.imports() if NEWER_THAN_MACOS_14.search(name))
-            self.assertEqual(too_new, [], f"{path} asks for symbols that came after macOS 14.0")
+            self.assertEqual(doubtful_symbols(macho), [], f"{path} asks for symbols that nobody vouches for or that are newer")
+
+    def test_a_doubtful_symbol_is_noticed(self):
+        executable = contents() / "MacOS/llmeval"
+        for name in (b"_CVDisplayLinkRelexxe", b"___hash_memory_______", b"_strchrnul"):
+            with tempfile.NamedTemporaryFile() as changed:
+                known = b"_CVDisplayLinkRelease" if len(name) > 10 else b"_CFRelease"
+                changed.write(executable.read_bytes().replace(b"\0" + known + b"\0", b"\0" + name + b"\0"))
+                changed.flush()
+                self.assertEqual(doubtful_symbols(MachO(Path(changed.name))), [name.decode()])
 
 
 class Signing(unittest.TestCase):
@@ -189,12 +208,18 @@ class Signing(unittest.TestCase):
                 path.write_bytes(data)
             return change
 
+        def lead_elsewhere(app):
+            link = app / "Contents/Frameworks/mlx.metallib"
+            link.unlink()
+            link.symlink_to("../Resources/LLMEval.icns")
+
         changes = {
             "executable": flip("MacOS/llmeval", 100_000),
             "library": flip("Frameworks/libmlx.dylib", 1_000_000),
             "kernels": flip("Resources/mlx.metallib", -1),
             "Info.plist": flip("Info.plist", 500),
             "seal": flip("_CodeSignature/CodeResources", 500),
+            "link": lead_elsewhere,
             "file added": lambda app: (app / "Contents/Resources/extra").write_text("x"),
             "file removed": lambda app: (app / "Contents/Resources/LLMEval.icns").unlink(),
         }

@@ -8,13 +8,17 @@ macos="$PWD/.macos"
 bundle=target/bundle
 export PATH="$macos/tools/bin:$PATH"
 
+# quietly COMMAND…: what it says is of interest only where it fails.
+quietly() {
+  local said
+  said=$("$@" 2>&1) || { printf '%s\n' "$said" >&2; exit 1; }
+}
+
 cargo build --release --locked --config .macos/app.toml --target aarch64-apple-darwin --target-dir target/macos-app --bin llmeval
 mkdir -p "$bundle"
-tools/macos/notices.sh "$macos"/mlx/mlx_metal-*.dist-info/licenses/LICENSE >"$bundle/notices.txt"
 tools/macos/assemble.sh target/macos-app/aarch64-apple-darwin/release/llmeval \
-  "$macos/mlx/mlx/lib/mlx.metallib" "$bundle/notices.txt" "$macos/mlx/mlx/lib/libmlx.dylib"
-rcodesign sign --entitlements-xml-file bundle/LLMEval.entitlements "$bundle/LLMEval.app" 2>"$bundle/sign.log" ||
-  { cat "$bundle/sign.log" >&2; exit 1; }
+  "$macos/mlx/mlx/lib/mlx.metallib" "$macos/notices.txt" "$macos/mlx/mlx/lib/libmlx.dylib"
+quietly rcodesign sign --entitlements-xml-file bundle/LLMEval.entitlements "$bundle/LLMEval.app"
 
 rm -rf "$bundle/LLMEval.zip" "$bundle/LLMEval.dmg" "$bundle/image"
 (cd "$bundle" && zip --quiet --recurse-paths --symlinks -9 LLMEval.zip LLMEval.app)
@@ -22,9 +26,9 @@ rm -rf "$bundle/LLMEval.zip" "$bundle/LLMEval.dmg" "$bundle/image"
 mkdir "$bundle/image"
 cp -R "$bundle/LLMEval.app" "$bundle/image/"
 ln -s /Applications "$bundle/image/Applications"
-xorrisofs -quiet -hfsplus -V LLMEval -o "$bundle/LLMEval.hfs" "$bundle/image"
+quietly xorrisofs -hfsplus -V LLMEval -o "$bundle/LLMEval.hfs" "$bundle/image"
 dmg "$bundle/LLMEval.hfs" "$bundle/LLMEval.dmg"
-rm -rf "$bundle/image" "$bundle/LLMEval.hfs" "$bundle/notices.txt" "$bundle/sign.log"
+rm -rf "$bundle/image" "$bundle/LLMEval.hfs"
 
 python3 tests/bundle/test_bundle.py
 ls -l "$bundle/LLMEval.zip" "$bundle/LLMEval.dmg" >&2

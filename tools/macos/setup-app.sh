@@ -1,7 +1,7 @@
 # Sourced by setup.sh: what building the app needs beyond checking it.
 # shellcheck shell=bash disable=SC2154
 
-app_packages=(xorriso zip unzip p7zip-full libplist-utils icnsutils)
+app_packages=(xorriso zip unzip 7zip libplist-utils icnsutils)
 
 install_packages() {
   local missing=() package as_root=()
@@ -48,11 +48,16 @@ build_mlx_c() {
   rm -rf "$build"
 }
 
-# Programs in Rust, built for this machine: they sign, pack and collect licences. Unoptimised: that halves their build and
-# costs seconds of each run.
+# Programs in Rust, built for this machine: they sign, pack and collect licences. Optimised no more than their work needs.
 install_tool() {
   say "Building $1"
-  CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --root "$macos/tools" --target-dir "$macos/tools-build" "${@:2}"
+  CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_DEV_OPT_LEVEL=$2 cargo install --quiet --locked --force --debug \
+    --root "$macos/tools" --target-dir "$macos/tools-build" "${@:3}"
+}
+
+collect_notices() {
+  say "Collecting the licences of all crates"
+  PATH="$macos/tools/bin:$PATH" "$here/notices.sh" "$macos"/mlx/mlx_metal-*.dist-info/licenses/LICENSE >"$macos/notices.txt"
 }
 
 write_app_settings() {
@@ -96,9 +101,10 @@ set_up_app() {
   once zig "$(cat "$here/requirements-zig.txt")" fetch_zig
   once mlx "$(cat "$here/requirements-mlx.txt")" fetch_wheel "$macos/mlx" "$here/requirements-mlx.txt" --platform macosx_14_0_arm64
   once mlx-c "$(mlx_sys_version) $(cat "$here/requirements-mlx.txt" "$here/zig.sh" | sha256sum)" build_mlx_c
-  once rcodesign 0.29.0 install_tool rcodesign apple-codesign --version 0.29.0 --no-default-features --bin rcodesign
-  once cargo-about 0.9.3 install_tool cargo-about cargo-about --version 0.9.3 --features cli
-  once dmg "$(cat "$here"/dmg/Cargo.* "$here"/dmg/src/* | sha256sum)" install_tool "the dmg packer" --path "$here/dmg"
+  once rcodesign 0.29.0 install_tool rcodesign 0 apple-codesign --version 0.29.0 --no-default-features --bin rcodesign
+  once cargo-about "0.9.3 optimised" install_tool cargo-about 2 cargo-about --version 0.9.3 --features cli
+  once dmg "$(cat "$here"/dmg/Cargo.* "$here"/dmg/src/* | sha256sum)" install_tool "the dmg packer" 1 --path "$here/dmg"
+  once notices "$(cat "$root"/Cargo.* "$root"/bundle/{about.toml,notices.hbs,mlx-notices.txt} "$here/notices.sh" | sha256sum)" collect_notices
   rm -rf "$macos/tools-build"
   write_app_settings
 }

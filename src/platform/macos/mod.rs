@@ -1,5 +1,6 @@
 //! macOS: menu bar, files opened from the Finder, Metal, and the system's folders.
 
+mod defaults;
 mod menu;
 mod open_files;
 

@@ -66,8 +66,10 @@ fn path_of(document: &NSAppleEventDescriptor) -> Option<PathBuf> {
 }
 
 /// Calls `on_file`, on the main thread, with every file that a person opens with the app. Call it on the main thread
-/// before the window's event loop starts, so that the file that started the app is heard too.
+/// before the window's event loop starts, so that the file that started the app is heard too. Files on the command line
+/// are left to whoever reads that.
 pub fn receive_files(on_file: impl Fn(PathBuf) + 'static) {
+    super::defaults::set();
     let receiver = OpenFiles::new(Box::new(on_file));
     // SAFETY: the method exists on the class and takes a notification; the name is that of AppKit's constant.
     unsafe {
