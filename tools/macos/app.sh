@@ -19,9 +19,10 @@ mkdir -p "$bundle"
 export MACOSX_DEPLOYMENT_TARGET=14.0
 # mlx-sys leaves the kernels there; a folder of ours tells which ones belong to this build.
 export MLX_RS_METAL_PATH="$PWD/target/mlx-metal"
-# No path of this Mac goes into the app.
+# Rust's sources are named without this Mac's folders; MLX keeps the path of its kernels, where it looks last.
 cargo build --release --locked --bin llmeval --config 'profile.release.debug = false' --config 'profile.release.strip = true' \
   --config "target.aarch64-apple-darwin.rustflags = ['--remap-path-prefix=$PWD=.', '--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo']"
+[ -f "$MLX_RS_METAL_PATH/mlx.metallib" ] || fail "MLX's kernels were not built: run \`cargo clean --release -p mlx-sys\`, then this again"
 
 command -v cargo-about >/dev/null || cargo install --locked cargo-about --version 0.9.3 --features cli
 licence=$(find target/release/build/mlx-sys-*/out/build/_deps/mlx-src -maxdepth 1 -name LICENSE | head -n 1)
