@@ -98,6 +98,7 @@ impl WindowApp {
             None => self.state.model = ModelState::Loading { source: load.source.clone(), progress: load.progress() },
             Some(Ok(model)) => {
                 tracing::info!(model = model.summary().name, "model loaded");
+                tracing::info!(model = model.summary().name, "model loaded");
                 self.state.model = ModelState::Loaded(model.summary().clone());
                 let chosen = &mut self.state.settings.parallel.execution;
                 if let (Execution::Exact, Err(reason)) = (*chosen, &model.summary().facts.exact_width) {
@@ -109,6 +110,7 @@ impl WindowApp {
             }
             Some(Err(message)) => {
                 tracing::warn!(model = %load.source, "the model did not load: {message}");
+                tracing::warn!(model = %load.source, "model did not load: {message}");
                 self.state.model = ModelState::Failed { source: load.source.clone(), message };
                 self.load = None;
             }

@@ -28,9 +28,7 @@ fn a_run_given_at_launch_is_shown_over_the_settings_model() {
     let mut bench = Bench::open(Setting::default());
     bench.run_to_end();
     let file = bench.run_files()[0].clone();
-    let mut setting = Setting::default();
-    setting.files = vec![file];
-    let mut bench = Bench::open(setting);
+    let mut bench = Bench::open(Setting { files: vec![file], ..Setting::default() });
     bench.wait("the run", |state| state.run.is_some() && state.model.loaded().is_some());
     assert_eq!(bench.state().run.as_ref().unwrap().totals().tokens, 300);
     assert_eq!(bench.sources(), [ModelSource::Starter]);
