@@ -24,8 +24,8 @@ fn config(seed: u64) -> ParallelConfig {
         raw: true,
         max_tokens: 10,
         temperatures: Some(vec![0.0, 0.9, 0.7, 0.0, 1.3]),
-        top_p: if seed % 2 == 0 { 1.0 } else { 0.9 },
-        repetition_penalty: if seed % 3 == 0 { 1.1 } else { 1.0 },
+        top_p: if seed.is_multiple_of(2) { 1.0 } else { 0.9 },
+        repetition_penalty: if seed.is_multiple_of(3) { 1.1 } else { 1.0 },
         seed,
         execution: Execution::Exact,
         ..ParallelConfig::default()

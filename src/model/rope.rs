@@ -41,8 +41,10 @@ pub struct Positions {
     places: Places,
     /// On a CPU, which has no kernel for rotations: sines and cosines, made once a step for all layers that rotate
     /// alike.
-    tables: Option<RefCell<Vec<(Rc<Rotation>, Table)>>>,
+    tables: Option<Tables>,
 }
+
+type Tables = RefCell<Vec<(Rc<Rotation>, Table)>>;
 
 #[derive(Debug)]
 enum Places {
@@ -71,7 +73,7 @@ impl Positions {
         Self { places: Places::Each { offsets, array }, tables: tables(device) }
     }
 
-    fn table(&self, rotation: &Rc<Rotation>, tables: &RefCell<Vec<(Rc<Rotation>, Table)>>) -> Table {
+    fn table(&self, rotation: &Rc<Rotation>, tables: &Tables) -> Table {
         if let Some((_, table)) = tables.borrow().iter().find(|(known, _)| known == rotation) {
             return table.clone();
         }
@@ -84,7 +86,7 @@ impl Positions {
     }
 }
 
-fn tables(device: DeviceKind) -> Option<RefCell<Vec<(Rc<Rotation>, Table)>>> {
+fn tables(device: DeviceKind) -> Option<Tables> {
     (device == DeviceKind::Cpu).then(RefCell::default)
 }
 
