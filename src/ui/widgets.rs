@@ -77,7 +77,9 @@ pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, name: &str, chosen: &mut T, c
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             ui.spacing_mut().button_padding.y = 0.0;
-            ui.spacing_mut().interact_size.y = CONTROL_HEIGHT - HALF;
+            // The frame's margin and the buttons' lines take the rest of a control's height.
+            let height = CONTROL_HEIGHT - STEP;
+            ui.spacing_mut().interact_size.y = height;
             for (value, label) in choices {
                 let is_chosen = *chosen == *value;
                 let color = if is_chosen { palette.text } else { palette.weak };
@@ -86,7 +88,7 @@ pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, name: &str, chosen: &mut T, c
                 let button = Button::new(RichText::new(*label).color(color))
                     .fill(fill)
                     .stroke(Stroke::new(1.0, line))
-                    .min_size(vec2(0.0, CONTROL_HEIGHT - HALF));
+                    .min_size(vec2(0.0, height));
                 let response = ui.add(button);
                 response.widget_info(|| WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), is_chosen, *label));
                 focus_ring(ui, &response, response.rect);

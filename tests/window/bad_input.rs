@@ -1,6 +1,6 @@
 //! What was pasted, dropped, typed or stored wrong is said in place, and nothing is lost.
 
-use super::bench::{Bench, LoadScript, Setting};
+use super::bench::{Bench, LoadScript, Setting, text_model};
 use crate::support::scripted::Script;
 use egui::Event;
 use llmeval::protocol::SessionState;
@@ -22,6 +22,33 @@ fn a_prompt_of_one_megabyte_is_held_without_being_laid_out() {
     bench.click("Clear the prompt");
     assert_eq!(bench.state().settings.single.prompt, "");
     assert!(bench.shows("Prompt"));
+}
+
+#[test]
+fn a_megabyte_pasted_into_a_panels_prompt_is_held_too() {
+    let mut bench = Bench::open(Setting::default());
+    bench.click("Parallel");
+    bench.node("Prompt of session 1").focus();
+    bench.settle();
+    let text = "word ".repeat(200_000);
+    bench.harness().event(Event::Paste(text.clone()));
+    let begin = Instant::now();
+    bench.settle();
+    assert!(begin.elapsed() < Duration::from_secs(5), "the window hangs");
+    assert_eq!(bench.state().settings.parallel.prompt(1), text);
+    assert_ne!(bench.state().settings.parallel.prompt(0), text);
+    assert!(bench.shows("A prompt of 1.0 MB"));
+}
+
+#[test]
+fn right_to_left_answers_are_drawn_and_kept_in_the_order_of_their_letters() {
+    let words = "שלום עולם (12) MLX.\nabc שתים";
+    let answer = text_model().encode_raw(words).unwrap();
+    let mut bench = Bench::open(Setting::script(Script { answers: vec![answer], ..Script::default() }));
+    bench.click("Generate");
+    bench.wait("the end", |state| !state.single.is_generating());
+    assert_eq!(bench.state().single.answer(), words);
+    assert!(bench.says("שלום עולם"));
 }
 
 #[test]

@@ -249,3 +249,22 @@ fn a_speed_up_is_shown_against_the_last_serialized_run_of_the_same_settings() {
     let expected = run.totals().tokens_per_second / recent[1].tokens_per_second;
     assert_eq!(run.speed_up(&recent), Some(expected));
 }
+
+#[test]
+fn the_window_is_resized_while_a_run_is_on_and_every_size_shows_it() {
+    let mut bench = Bench::open(Setting::script(slow()));
+    bench.click("Parallel");
+    bench.set("Sessions", 8.0);
+    bench.set("Max tokens", 5000.0);
+    bench.click("Run Parallel Demo");
+    bench.wait("text", |state| state.run.as_ref().is_some_and(|run| run.totals().tokens > 8));
+    for (width, height, last) in [(720.0, 480.0, 0), (900.0, 600.0, 0), (2560.0, 1440.0, 7), (1280.0, 800.0, 7)] {
+        bench.harness().set_size(egui::vec2(width, height));
+        bench.settle();
+        assert!(bench.shows("Maximise session 0") && bench.shows(&format!("Maximise session {last}")));
+        let button = bench.node("Stop All").rect();
+        assert!(button.right() <= width && button.left() >= 0.0, "{button:?} in a window of {width} points");
+    }
+    bench.click("Stop All");
+    bench.wait("the end", |state| !state.run_is_active());
+}
