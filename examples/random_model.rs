@@ -13,10 +13,13 @@ use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
-/// Where the small tokenizer and its chat template lie.
-const TOKENIZER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/qwen3-f32");
-const TOKENIZER_FILES: [&str; 4] =
-    ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
+/// A small tokenizer and its chat template.
+const TOKENIZER: [(&str, &str); 4] = [
+    ("tokenizer.json", include_str!("../tests/fixtures/models/qwen3-f32/tokenizer.json")),
+    ("tokenizer_config.json", include_str!("../tests/fixtures/models/qwen3-f32/tokenizer_config.json")),
+    ("chat_template.jinja", include_str!("../tests/fixtures/models/qwen3-f32/chat_template.jinja")),
+    ("generation_config.json", include_str!("../tests/fixtures/models/qwen3-f32/generation_config.json")),
+];
 const VOCABULARY: usize = 151_936;
 const LAYERS: usize = 28;
 const HEADS: usize = 16;
@@ -58,8 +61,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Writes the dense model.
 fn write(folder: &Path, shape: Shape, seed: u64) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
-    for name in TOKENIZER_FILES {
-        fs::copy(Path::new(TOKENIZER).join(name), folder.join(name))?;
+    for (name, text) in TOKENIZER {
+        fs::write(folder.join(name), text)?;
     }
     let config = serde_json::json!({
         "architectures": ["Qwen3ForCausalLM"],

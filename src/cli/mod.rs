@@ -25,7 +25,6 @@ pub use prompts::{PromptsError, read_prompts};
 use crate::platform;
 use clap::Parser;
 use std::io::Write;
-use std::process::ExitCode;
 
 /// Some session failed.
 const FAILED: u8 = 1;
@@ -34,8 +33,8 @@ const NOT_STARTED: u8 = 2;
 /// Stopped by Ctrl-C; what shells expect.
 const INTERRUPTED: u8 = 130;
 
-/// Reads the command line and does what it says.
-pub fn main() -> ExitCode {
+/// Reads the command line and does what it says; gives the process's exit code.
+pub fn main() -> u8 {
     let arguments = Arguments::parse();
     let opens_window = arguments.command.is_none();
     if opens_window {
@@ -44,14 +43,14 @@ pub fn main() -> ExitCode {
         logging::start();
     }
     match run(arguments) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             // The error's words are all that is left to say, even where nobody reads them.
             let _ = writeln!(std::io::stderr(), "llmeval: {error:#}");
             if opens_window {
                 platform::show_problem(&format!("{error:#}"));
             }
-            ExitCode::from(NOT_STARTED)
+            NOT_STARTED
         }
     }
 }
