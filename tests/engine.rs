@@ -101,6 +101,53 @@ async fn batched_sessions_share_a_step_and_serialized_ones_take_turns() {
     assert_eq!(widths(serialized), vec![1; 18]);
 }
 
+/// The sessions of each reading of several prompts.
+fn read_together(log: &Log) -> Vec<Vec<SessionId>> {
+    let together = log.calls().into_iter().filter_map(|call| match call {
+        Call::PrefillTogether { sessions } => Some(sessions),
+        _ => None,
+    });
+    together.collect()
+}
+
+#[tokio::test]
+async fn prompts_that_begin_differently_are_read_together() {
+    let requests: Vec<_> = (0..5).map(|id| request(id, 40, 6)).collect();
+    let script = Script { reads_together: true, ..Script::default() };
+    let (outcomes, log) = run_together(script.clone(), &requests, Execution::Batched).await;
+    for (request, outcome) in requests.iter().zip(&outcomes) {
+        assert_eq!(*outcome, whole_answer(request));
+    }
+    assert!(!read_together(&log).is_empty());
+    let (_, log) = run_together(script, &requests, Execution::Exact).await;
+    assert!(read_together(&log).is_empty(), "an exact session's prompt is read alone");
+}
+
+#[tokio::test]
+async fn prompts_that_begin_alike_are_read_one_after_the_other_so_that_they_can_share() {
+    let one = request(0, 40, 6);
+    let requests: Vec<_> = (0..4).map(|id| SessionRequest { id: SessionId(id), ..one.clone() }).collect();
+    let script = Script { reads_together: true, ..Script::default() };
+    let (outcomes, log) = run_together(script, &requests, Execution::Batched).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == whole_answer(&one)));
+    assert!(read_together(&log).is_empty());
+}
+
+#[tokio::test]
+async fn a_prompt_that_fails_among_others_ends_its_own_session_only() {
+    let requests: Vec<_> = (0..5).map(|id| request(id, 40, 6)).collect();
+    let troubles = vec![(SessionId(3), Trouble::PrefillFails)];
+    let script = Script { reads_together: true, troubles, ..Script::default() };
+    let (outcomes, _) = run_together(script, &requests, Execution::Batched).await;
+    for (request, outcome) in requests.iter().zip(&outcomes) {
+        if request.id == SessionId(3) {
+            assert_eq!(outcome.error.as_deref(), Some("the prompt of session 3 can't be read"));
+        } else {
+            assert_eq!(*outcome, whole_answer(request));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_step_is_launched_before_the_one_before_it_is_read() {
     let (_, log) = run_together(Script::default(), &[request(0, 4, 5)], Execution::Batched).await;
@@ -131,7 +178,7 @@ async fn a_long_prompt_never_holds_a_running_stream_longer_than_one_chunk() {
                 since_launch += tokens;
                 assert!(!stream_runs || since_launch <= 64, "{since_launch} prompt tokens between two steps");
             }
-            Call::Open(_) | Call::Read => {}
+            Call::Open(_) | Call::Read | Call::PrefillTogether { .. } => {}
         }
     }
 }

@@ -55,6 +55,35 @@ fn sessions_in_exact_cohorts_get_the_ids_of_mlx_lm() {
 }
 
 #[test]
+fn prompts_that_are_read_together_get_the_ids_of_mlx_lm() {
+    for fixture in all() {
+        let mut model = MlxBackend::load(&fixture.files).unwrap();
+        let mut rows: Vec<Row> =
+            fixture.cases.iter().map(|case| model.open(&request(case), Execution::Batched).unwrap()).collect();
+        for (row, limit) in rows.iter_mut().zip([3, 5]) {
+            model.prefill(row, limit).unwrap();
+        }
+        loop {
+            let unread = |row: &Row, case: &Case| model.prefilled(row) < case.prompt_ids.len() - 1;
+            let some = rows.iter_mut().zip(&fixture.cases).filter(|(row, case)| unread(row, case));
+            let mut some: Vec<(&mut Row, usize)> =
+                some.map(|(row, _)| row).zip([7, 9, 11, 13].into_iter().cycle()).collect();
+            if some.is_empty() {
+                break;
+            }
+            model.prefill_together(&mut some).unwrap();
+        }
+        let steps = fixture.cases.iter().map(|case| case.greedy_ids.len()).min().unwrap();
+        for step in 0..steps {
+            let launched = model.launch(&mut rows.iter_mut().collect::<Vec<_>>(), Execution::Batched).unwrap();
+            for (output, case) in model.read(launched).unwrap().iter().zip(&fixture.cases) {
+                assert_eq!(output.token, case.greedy_ids[step], "{} step {step}", fixture.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_architecture_has_a_dense_and_a_packed_tiny_model_and_a_row_in_docs_models() {
     let docs = include_str!("../docs/models.md");
     let fixtures = all();
@@ -94,15 +123,18 @@ fn sessions_get_their_own_ids(fixture: &Fixture, execution: Execution) {
 }
 
 fn prefilled(model: &mut MlxBackend, case: &Case, execution: Execution) -> Row {
-    let request = SessionRequest {
+    let mut row = model.open(&request(case), execution).unwrap();
+    while model.prefill(&mut row, 9).unwrap() > 0 {}
+    row
+}
+
+fn request(case: &Case) -> SessionRequest {
+    SessionRequest {
         id: SessionId(0),
         prompt: case.prompt_ids.as_slice().into(),
         sampling: Sampling::greedy(),
         max_tokens: case.greedy_ids.len() as u32,
         end_of_sequence: [].into(),
         hash_logits: false,
-    };
-    let mut row = model.open(&request, execution).unwrap();
-    while model.prefill(&mut row, 9).unwrap() > 0 {}
-    row
+    }
 }

@@ -23,6 +23,17 @@ pub trait Backend {
     /// be fewer than `limit` where chunk boundaries are fixed; 0 means that the row is ready to decode.
     fn prefill(&mut self, row: &mut Self::Row, limit: usize) -> Result<usize, BackendError>;
 
+    /// Whether [`Backend::prefill_together`] takes less time than reading one prompt after the other.
+    fn reads_together(&self) -> bool {
+        false
+    }
+
+    /// Reads several prompts of batched execution at once: of each row, which has at least one unread token, at most so
+    /// many. Returns how many were read of each; an error leaves every row where it was.
+    fn prefill_together(&mut self, rows: &mut [(&mut Self::Row, usize)]) -> Result<Vec<usize>, BackendError> {
+        rows.iter_mut().map(|(row, limit)| self.prefill(row, *limit)).collect()
+    }
+
     /// Starts one decode step for all `rows`: each feeds its next token and samples the one after. Does not wait.
     /// A row may be launched again before the last step was read. An error leaves every row where it was (what a
     /// cache holds beyond a row's position is never read), so that the engine can launch each alone.

@@ -3,6 +3,7 @@
 use super::guard::Failure;
 use super::{Backend, Stage, StepOutput};
 use crate::protocol::{EngineEvent, Execution, FinishReason, SessionError, SessionRequest};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
@@ -111,20 +112,46 @@ impl<R> Session<R> {
         backend: &mut B,
         limit: usize,
     ) -> Result<usize, super::BackendError> {
+        let unread = self.unread(backend);
         let Place::Prefill(row) = &mut self.place else { return Ok(0) };
-        // The last prompt token is fed by the first decode step.
-        let to_read = self.request.prompt.len() - 1;
-        let ready = |backend: &B, row: &R| backend.prefilled(row) >= to_read;
-        let read = if ready(backend, row) { 0 } else { backend.prefill(row, limit)? };
+        let read = if unread == 0 { 0 } else { backend.prefill(row, limit)? };
+        self.has_read(backend, read);
+        Ok(read)
+    }
+
+    /// The prompt's tokens.
+    pub fn prompt(&self) -> &Arc<[u32]> {
+        &self.request.prompt
+    }
+
+    /// How many prompt tokens are left to read.
+    pub fn unread<B: Backend<Row = R>>(&self, backend: &B) -> usize {
+        match &self.place {
+            // The last prompt token is fed by the first decode step.
+            Place::Prefill(row) => (self.request.prompt.len() - 1).saturating_sub(backend.prefilled(row)),
+            Place::Waiting | Place::Decode(_) | Place::Ended(..) => 0,
+        }
+    }
+
+    /// The row whose prompt is being read.
+    pub fn reading_row(&mut self) -> Option<&mut R> {
+        match &mut self.place {
+            Place::Prefill(row) => Some(row),
+            Place::Waiting | Place::Decode(_) | Place::Ended(..) => None,
+        }
+    }
+
+    /// Takes in that `read` more prompt tokens are read. The session decodes from here on once all are.
+    pub fn has_read<B: Backend<Row = R>>(&mut self, backend: &B, read: usize) {
+        let Place::Prefill(row) = &self.place else { return };
         let total = self.request.prompt.len() as u32;
-        let is_ready = read == 0 || ready(backend, row);
+        let is_ready = read == 0 || self.unread(backend) == 0;
         let done = if is_ready { total } else { backend.prefilled(row) as u32 };
         if is_ready && let Place::Prefill(row) = std::mem::replace(&mut self.place, Place::Waiting) {
             self.place = Place::Decode(row);
             tracing::debug!(session = %self.request.id, "decode started");
         }
         self.send(EngineEvent::Prefilled { done, total });
-        Ok(read)
     }
 
     /// Hands out what one step gave. A step launched before the session ended gives nothing.

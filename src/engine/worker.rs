@@ -5,6 +5,7 @@ use super::handle::Command;
 use super::session::Session;
 use super::{Backend, EngineSettings, PrefillPace, Stage, next_prefill};
 use crate::protocol::{Execution, FinishReason, MemoryFigures};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 use tokio::sync::{oneshot, watch};
@@ -25,6 +26,14 @@ pub(super) struct Worker<B: Backend> {
 struct InFlight<S> {
     step: Result<S, Failure>,
     tickets: Vec<u64>,
+}
+
+/// A prompt waits for another one to be read where that saves it so many tokens.
+const WORTH_SHARING: usize = 16;
+
+/// How many tokens two prompts have in common at their beginnings.
+fn common_beginning(one: &[u32], other: &[u32]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 /// Why the loop ends.
@@ -147,6 +156,11 @@ impl<B: Backend> Worker<B> {
         let streams_running = self.sessions.iter().any(|session| session.stage() == Stage::Decode);
         let mut budget = self.pace.chunk_tokens(&self.settings, streams_running);
         while let Some(chunk) = self.next_prefill(budget) {
+            let together = self.prompts_to_read_together(budget);
+            if together.len() > 1 {
+                budget = budget.saturating_sub(self.prefill_together(&together, budget));
+                continue;
+            }
             let session = &mut self.sessions[chunk.session];
             let started = Instant::now();
             let read = guarded(|| {
@@ -161,6 +175,91 @@ impl<B: Backend> Worker<B> {
                     budget = budget.saturating_sub(read);
                 }
                 Err(failure) => session.fail(&failure),
+            }
+        }
+    }
+
+    /// Sessions of batched execution that are next to read their prompts, in order of arrival, with how many tokens of
+    /// each; all of them hold a row then. A prompt that would gain by waiting for another's beginning is left for later.
+    fn prompts_to_read_together(&mut self, budget: usize) -> Vec<(u64, usize)> {
+        if !self.backend.reads_together() {
+            return Vec::new();
+        }
+        let holds_row = |session: &Session<B::Row>| matches!(session.stage(), Stage::Prefill | Stage::Decode);
+        let mut running = self.sessions.iter().filter(|session| holds_row(session)).count();
+        let (mut chosen, mut left): (Vec<(u64, usize)>, usize) = (Vec::new(), budget);
+        // Prompts of the chosen ones, and how far they are read.
+        let mut prompts: Vec<(Arc<[u32]>, usize)> = Vec::new();
+        for session in self.sessions.iter_mut().filter(|session| !session.is_cancelled()) {
+            let stage = session.stage();
+            if !matches!(stage, Stage::Waiting | Stage::Prefill) {
+                continue;
+            }
+            let prompt = Arc::clone(session.prompt());
+            let would_wait =
+                prompts.iter().any(|(other, read)| common_beginning(other, &prompt) >= read + WORTH_SHARING);
+            let is_full = stage == Stage::Waiting && running >= self.settings.max_running.max(1);
+            if left == 0 || session.execution != Execution::Batched || would_wait || is_full {
+                break;
+            }
+            if stage == Stage::Waiting {
+                if let Err(failure) = guarded(|| session.open(&mut self.backend)) {
+                    session.fail(&failure);
+                    continue;
+                }
+                running += 1;
+            }
+            let unread = session.unread(&self.backend);
+            if unread == 0 {
+                session.has_read(&self.backend, 0);
+                continue;
+            }
+            let tokens = unread.min(left);
+            left -= tokens;
+            prompts.push((prompt, session.prompt().len() - 1 - unread));
+            chosen.push((session.ticket, tokens));
+        }
+        chosen
+    }
+
+    /// Reads the chosen prompts at once; says how many tokens were read.
+    fn prefill_together(&mut self, chosen: &[(u64, usize)], budget: usize) -> usize {
+        let started = Instant::now();
+        let tokens_of = |ticket| chosen.iter().find(|(chosen, _)| *chosen == ticket).map(|(_, tokens)| *tokens);
+        let mut rows: Vec<(&mut B::Row, usize)> = Vec::with_capacity(chosen.len());
+        for session in &mut self.sessions {
+            if let Some(tokens) = tokens_of(session.ticket)
+                && let Some(row) = session.reading_row()
+            {
+                rows.push((row, tokens));
+            }
+        }
+        let read = guarded(|| self.backend.prefill_together(&mut rows));
+        let sessions = self.sessions.iter_mut().filter(|session| tokens_of(session.ticket).is_some());
+        match read {
+            Ok(read) => {
+                for (session, read) in sessions.zip(&read) {
+                    session.has_read(&self.backend, *read);
+                }
+                let read = read.iter().sum();
+                self.pace.record(budget, read, started.elapsed());
+                read
+            }
+            Err(failure) if failure.panicked => {
+                sessions.for_each(|session| session.fail(&failure));
+                0
+            }
+            // Only those end whose own prompt can't be read.
+            Err(_) => {
+                let mut read = 0;
+                for session in sessions {
+                    let tokens = tokens_of(session.ticket).unwrap_or_default();
+                    match guarded(|| session.prefill(&mut self.backend, tokens)) {
+                        Ok(own) => read += own,
+                        Err(failure) => session.fail(&failure),
+                    }
+                }
+                read
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::attention::Step;
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
-use super::kv::{LockstepCaches, LockstepStep, OwnStep, PaddedKvCache, Prefill, Seat, Slot};
+use super::kv::{LockstepCaches, LockstepStep, OwnStep, PaddedKvCache, Prefill, PrefillTogether, Seat, Slot};
 use super::load::load;
 use super::prefix::PrefixStore;
 use super::probe::{ExactPlan, check_width};
@@ -265,7 +265,13 @@ impl Backend for MlxBackend {
             )));
         }
         let cache = KvCache::new(&self.decoder.kv_shape)?;
-        Row::new(request, execution, cache).ok_or_else(|| BackendError("the prompt is empty".into()))
+        let mut row = Row::new(request, execution, cache).ok_or_else(|| BackendError("the prompt is empty".into()))?;
+        let granularity = if execution == Execution::Exact { EXACT_CHUNK } else { 1 };
+        if let Some(shared) = self.prefixes.longest(&row.prompt[..row.prefill_total()], execution, granularity) {
+            row.position = shared.length();
+            row.kv = RowKv::Own(shared);
+        }
+        Ok(row)
     }
 
     fn prefilled(&self, row: &Row) -> usize {
@@ -280,24 +286,47 @@ impl Backend for MlxBackend {
         let RowKv::Own(cache) = &mut row.kv else {
             return Err(BackendError("a session that decodes can't be prefilled again".into()));
         };
-        let granularity = if row.execution == Execution::Exact { EXACT_CHUNK } else { 1 };
-        let shared = (start == 0).then(|| self.prefixes.longest(&row.prompt[..total], row.execution, granularity));
-        let end = if let Some(Some(shared)) = shared {
-            *cache = shared;
-            cache.length() as usize
-        } else {
-            let limit =
-                if row.execution == Execution::Exact { EXACT_CHUNK - start % EXACT_CHUNK } else { limit.max(1) };
-            let end = total.min(start + limit);
-            self.read_tokens(cache, &row.prompt[start..end])?;
-            eval(cache.arrays())?;
-            end
-        };
+        let limit = if row.execution == Execution::Exact { EXACT_CHUNK - start % EXACT_CHUNK } else { limit.max(1) };
+        let end = total.min(start + limit);
+        self.read_tokens(cache, &row.prompt[start..end])?;
+        eval(cache.arrays())?;
         row.position = end as i32;
         if end == total {
             self.prefixes.keep(&row.prompt[..total], row.execution, cache);
         }
         Ok(end - start)
+    }
+
+    fn reads_together(&self) -> bool {
+        true
+    }
+
+    fn prefill_together(&mut self, rows: &mut [(&mut Row, usize)]) -> std::result::Result<Vec<usize>, BackendError> {
+        let (mut tokens, mut offsets, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut caches = Vec::with_capacity(rows.len());
+        for (row, limit) in rows.iter() {
+            let start = row.position as usize;
+            let end = row.prefill_total().min(start + *limit);
+            tokens.extend_from_slice(&row.prompt[start..end]);
+            offsets.extend(start as i32..end as i32);
+            counts.push(end - start);
+            caches.push(self.own_cache(row)?);
+        }
+        let positions = Positions::each(offsets, self.facts.device);
+        let ids = Array::from_slice(&tokens, &[tokens.len() as i32]);
+        let parts = caches.iter_mut().zip(&counts).map(|(cache, count)| (Prefill(cache), *count as i32));
+        let mut attend = PrefillTogether(parts.collect());
+        self.decoder.hidden(&ids, &mut Step { positions: &positions, attend: &mut attend })?;
+        eval(caches.iter().flat_map(KvCache::arrays))?;
+        for (((row, _), mut cache), count) in rows.iter_mut().zip(caches).zip(&counts) {
+            cache.advance(*count as i32);
+            row.position += *count as i32;
+            if row.position as usize == row.prefill_total() {
+                self.prefixes.keep(&row.prompt[..row.prefill_total()], row.execution, &cache);
+            }
+            row.kv = RowKv::Own(cache);
+        }
+        Ok(counts)
     }
 
     fn launch(&mut self, rows: &mut [&mut Row], execution: Execution) -> std::result::Result<MlxStep, BackendError> {

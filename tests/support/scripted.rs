@@ -46,6 +46,8 @@ pub struct Script {
     pub leaks_from_neighbour: bool,
     /// An inexact device: the logits' bits change with the number of rows.
     pub hashes_depend_on_width: bool,
+    /// Whether several prompts are read at once.
+    pub reads_together: bool,
 }
 
 impl Default for Script {
@@ -60,6 +62,7 @@ impl Default for Script {
             answers: Vec::new(),
             leaks_from_neighbour: false,
             hashes_depend_on_width: false,
+            reads_together: false,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Default for Script {
 pub enum Call {
     Open(SessionId),
     Prefill { session: SessionId, tokens: usize },
+    PrefillTogether { sessions: Vec<SessionId> },
     Launch { sessions: Vec<SessionId>, execution: Execution },
     Read,
 }
@@ -182,6 +186,18 @@ impl Backend for ScriptedBackend {
         self.log.add(Call::Prefill { session: row.request.id, tokens });
         row.prefilled += tokens;
         Ok(tokens)
+    }
+
+    fn reads_together(&self) -> bool {
+        self.script.reads_together
+    }
+
+    fn prefill_together(&mut self, rows: &mut [(&mut Row, usize)]) -> Result<Vec<usize>, BackendError> {
+        self.log.add(Call::PrefillTogether { sessions: rows.iter().map(|(row, _)| row.request.id).collect() });
+        if rows.iter().any(|(row, _)| self.trouble(row.request.id) == Some(Trouble::PrefillFails)) {
+            return Err(BackendError("these prompts can't be read".into()));
+        }
+        rows.iter_mut().map(|(row, limit)| self.prefill(row, *limit)).collect()
     }
 
     fn launch(&mut self, rows: &mut [&mut Row], execution: Execution) -> Result<Step, BackendError> {

@@ -7,7 +7,7 @@ mod padded;
 
 pub use attention::attend_one_token;
 pub use lockstep::{LockstepCaches, LockstepStep, Seat};
-pub use own::{KvCache, OwnStep, Prefill};
+pub use own::{KvCache, OwnStep, Prefill, PrefillTogether};
 pub use padded::{PaddedKvCache, Slot};
 
 use mlx_rs::error::Result;

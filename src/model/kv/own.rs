@@ -4,6 +4,7 @@ use super::attention::{Mask, attend_one_token, attention, window_mask};
 use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rounded_up, rows, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
+use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexMutOp;
 
 /// One session's keys and values of all layers.
@@ -96,6 +97,30 @@ impl Attend for Prefill<'_> {
         };
         let output = attention(&heads_first(queries)?, &keys, &values, settings, mask)?;
         output.swap_axes(1, 2)?.reshape(&[count, -1])
+    }
+}
+
+/// Attention of the next tokens of several sessions, of each as many as its number says, one session after the other.
+#[derive(Debug)]
+pub struct PrefillTogether<'a>(pub Vec<(Prefill<'a>, i32)>);
+
+impl Attend for PrefillTogether<'_> {
+    fn attend(
+        &mut self,
+        layer: usize,
+        queries: &Array,
+        keys: &Array,
+        values: &Array,
+        settings: AttentionSettings,
+    ) -> Result<Array> {
+        let mut outputs = Vec::with_capacity(self.0.len());
+        let mut start = 0;
+        for (session, count) in &mut self.0 {
+            let of = |array: &Array| rows(array, start..start + *count);
+            outputs.push(session.attend(layer, &of(queries)?, &of(keys)?, &of(values)?, settings)?);
+            start += *count;
+        }
+        concatenate(&outputs, 0)
     }
 }
 
