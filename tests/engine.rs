@@ -124,6 +124,20 @@ async fn prompts_that_begin_differently_are_read_together() {
 }
 
 #[tokio::test]
+async fn sessions_that_start_together_take_their_first_step_together() {
+    let script = Script { prefill_token: Duration::from_millis(1), ..Script::default() };
+    let (engine, log) = start(script, EngineSettings::default()).await;
+    let submit = |id| engine.submit(request(id, 40, 6), Execution::Batched).unwrap();
+    // The later ones come while the first one's prompt is read.
+    for stream in (0..4).map(submit).collect::<Vec<_>>() {
+        assert_eq!(outcome(stream).await.tokens.len(), 6);
+    }
+    let first = log.calls().into_iter().find(|call| matches!(call, Call::Launch { .. }));
+    let sessions = (0..4).map(SessionId).collect();
+    assert_eq!(first, Some(Call::Launch { sessions, execution: Execution::Batched }));
+}
+
+#[tokio::test]
 async fn prompts_that_begin_alike_are_read_one_after_the_other_so_that_they_can_share() {
     let one = request(0, 40, 6);
     let requests: Vec<_> = (0..4).map(|id| SessionRequest { id: SessionId(id), ..one.clone() }).collect();

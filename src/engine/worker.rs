@@ -19,6 +19,9 @@ pub(super) struct Worker<B: Backend> {
     /// All sessions in order of arrival.
     sessions: Vec<Session<B::Row>>,
     pace: PrefillPace,
+    /// Prompt tokens that may still be read before the first step, as long as nobody has seen a token yet: sessions
+    /// that start together are submitted one after the other.
+    opening: usize,
     next_ticket: u64,
 }
 
@@ -53,7 +56,7 @@ impl<B: Backend> Worker<B> {
     ) -> Self {
         memory.send_replace(backend.memory());
         let pace = PrefillPace::default();
-        Self { backend, settings, commands, memory, sessions: Vec::new(), pace, next_ticket: 0 }
+        Self { backend, settings, commands, memory, sessions: Vec::new(), pace, opening: 0, next_ticket: 0 }
     }
 
     /// Works until shut down or abandoned. Each step is launched before the one before it is read, so that the device
@@ -64,7 +67,7 @@ impl<B: Backend> Worker<B> {
             if let Some(exit) = self.drain_commands() {
                 break exit;
             }
-            let launched = self.launch();
+            let launched = if self.opening > 0 && self.next_prefill(1).is_some() { Vec::new() } else { self.launch() };
             self.read(in_flight);
             if self.next_prefill(1).is_some() || !self.backend.looks_ahead() {
                 // Nothing else is on the device while a chunk of prefill runs, so that the measured pace is its own.
@@ -115,6 +118,7 @@ impl<B: Backend> Worker<B> {
 
     /// Launches one decode step for every session that can take part.
     fn launch(&mut self) -> Vec<InFlight<B::Step>> {
+        self.opening = 0;
         let mut steps = Vec::new();
         for execution in Execution::ALL {
             let mut group: Vec<_> = self
@@ -154,7 +158,13 @@ impl<B: Backend> Worker<B> {
     /// Reads one bounded chunk of prompts, in order of arrival.
     fn prefill(&mut self) {
         let streams_running = self.sessions.iter().any(|session| session.stage() == Stage::Decode);
-        let mut budget = self.pace.chunk_tokens(&self.settings, streams_running);
+        if !streams_running {
+            self.opening = self.settings.max_chunk;
+        }
+        let mut budget = match self.opening {
+            0 => self.pace.chunk_tokens(&self.settings, true),
+            opening => opening,
+        };
         while let Some(chunk) = self.next_prefill(budget) {
             let together = self.prompts_to_read_together(budget);
             if together.len() > 1 {
@@ -176,6 +186,9 @@ impl<B: Backend> Worker<B> {
                 }
                 Err(failure) => session.fail(&failure),
             }
+        }
+        if self.opening > 0 {
+            self.opening = budget;
         }
     }
 
