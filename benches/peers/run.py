@@ -245,9 +245,10 @@ def heading(options, model, peers):
     if "llama.cpp" in peers:
         engines.append("llama.cpp through node-llama-cpp (the file's own 4-bit weights)")
     sampling = "greedy" if options.temperature == 0 else f"temperature {options.temperature:g}"
+    rounds = "1 round" if options.rounds == 1 else f"{options.rounds} rounds"
     return (
         f"{Path(model).name}, {options.max_tokens} tokens a session, {sampling}, "
-        f"{len(options.prompts.read_text().splitlines())} different prompts; medians of {options.rounds} rounds in turns "
+        f"{len(options.prompts.read_text().splitlines())} different prompts; medians of {rounds} in turns "
         f"(serialized: {min(options.rounds, options.serialized_rounds)}), tokens/s of all sessions together, reading "
         f"the prompts included.\n\nEngines: {', '.join(engines)}.\n\nMachine: {machine()}."
     )
