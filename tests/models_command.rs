@@ -147,6 +147,17 @@ fn info_says_why_a_model_will_not_run_before_it_is_downloaded_and_after() {
 }
 
 #[test]
+fn info_names_an_unknown_architecture_even_where_its_figures_stand_elsewhere() {
+    let mut files = repository();
+    files.insert("config.json".into(), br#"{"model_type": "gemma3", "text_config": {"hidden_size": 64}}"#.to_vec());
+    let home = Home { server: LocalHub::start(files), folder: TempDir::new().unwrap() };
+    let says = || String::from_utf8(home.run(&["info", ID]).stderr).unwrap();
+    assert!(says().contains("model_type gemma3 is not supported"), "{}", says());
+    home.json(&["pull", ID]);
+    assert!(says().contains("model_type gemma3 is not supported"), "{}", says());
+}
+
+#[test]
 fn a_dense_folder_is_converted_once() {
     let home = Home::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/llama-untied-bf16");

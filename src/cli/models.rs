@@ -197,11 +197,7 @@ async fn look(source: &ModelSource) -> anyhow::Result<Looked> {
     let files: ModelFiles = match source {
         ModelSource::Hub(id) => match hub.cached(id)? {
             Some(files) => files,
-            None => {
-                let card = hub.peek(id).await?;
-                let refusal = check_config(Path::new("config.json"), card.config.clone()).err();
-                return Ok(Looked { card, on_disk, refusal: refusal.map(|error| error.to_string()) });
-            }
+            None => return look_at_hub(&hub, id, on_disk).await,
         },
         local => resolve(local, |_| ()).await?,
     };
@@ -210,6 +206,21 @@ async fn look(source: &ModelSource) -> anyhow::Result<Looked> {
         // Of an unknown architecture it is not known where its figures stand; that is the better reason.
         (Err(_), Some(refusal)) => Err(refusal.into()),
         (Err(error), None) => Err(error.into()),
+    }
+}
+
+async fn look_at_hub(hub: &Hub, id: &str, on_disk: OnDisk) -> anyhow::Result<Looked> {
+    let refusal_of = |config| check_config(Path::new("config.json"), config).err();
+    match hub.peek(id).await {
+        Ok(card) => {
+            let refusal = refusal_of(card.config.clone()).map(|error| error.to_string());
+            Ok(Looked { card, on_disk, refusal })
+        }
+        Err(error @ HubError::NotAModel { .. }) => match hub.peek_config(id).await.ok().and_then(refusal_of) {
+            Some(refusal) => Err(refusal.into()),
+            None => Err(error.into()),
+        },
+        Err(error) => Err(error.into()),
     }
 }
 

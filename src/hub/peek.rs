@@ -8,6 +8,7 @@ use super::safetensors::{Shard, TensorIndex};
 use super::{Hub, HubError};
 use crate::protocol::ModelCard;
 use futures_util::StreamExt;
+use serde_json::Value;
 use std::path::Path;
 
 /// Most headers are shorter: they come with one request.
@@ -19,12 +20,18 @@ impl Hub {
         self.check_online(id)?;
         let listing = self.listing(id).await?;
         let peek = Peek { hub: self, id, listing: &listing };
-        let config = peek.json("config.json").await?;
-        let raw_config = config.ok_or_else(|| peek.not_a_model("it has no config.json"))?;
+        let raw_config = peek.config().await?;
         let config =
             read_config(Path::new("config.json"), &raw_config).map_err(|error| peek.not_a_model(&error.to_string()))?;
         Ok(Parts { config, raw_config, tensors: peek.tensors().await?, chat_template: peek.chat_template().await? }
             .card())
+    }
+
+    /// The config.json of the model `id`, asked from the hub.
+    pub async fn peek_config(&self, id: &str) -> Result<Value, HubError> {
+        self.check_online(id)?;
+        let listing = self.listing(id).await?;
+        Peek { hub: self, id, listing: &listing }.config().await
     }
 }
 
@@ -35,6 +42,10 @@ struct Peek<'a> {
 }
 
 impl Peek<'_> {
+    async fn config(&self) -> Result<Value, HubError> {
+        self.json("config.json").await?.ok_or_else(|| self.not_a_model("it has no config.json"))
+    }
+
     async fn chat_template(&self) -> Result<Option<String>, HubError> {
         if let Some(template) = self.whole("chat_template.jinja").await? {
             return Ok(Some(String::from_utf8_lossy(&template).into_owned()));
@@ -61,7 +72,7 @@ impl Peek<'_> {
         Ok(index)
     }
 
-    async fn json(&self, name: &str) -> Result<Option<serde_json::Value>, HubError> {
+    async fn json(&self, name: &str) -> Result<Option<Value>, HubError> {
         self.whole(name).await?.map(|text| parse_json(Path::new(name), &text)).transpose()
     }
 

@@ -20,7 +20,7 @@ pub use action::{Action, FileAction, ModelAction, RunAction, ScalingAction, Scal
 pub use app_state::{AppState, Notice, Tone};
 pub use curve::{BUCKET_SECONDS, BUCKETS, RateCurve};
 pub use export::{ExportFormat, read_report};
-pub use model::{ModelState, note, parameters, place, progress_words, short_name};
+pub use model::{ModelState, note, parameters, place, progress_words, short_name, stops};
 pub use panel::Panel;
 pub use presets::{Preset, presets};
 pub use race::{LegPhase, RaceLeg, RaceState};

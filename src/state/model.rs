@@ -67,12 +67,11 @@ pub fn place(model: &ListedModel) -> String {
     }
 }
 
-/// What is known of a listed model, in lines: "mlx-community/Qwen3-1.7B-4bit • 1.7B parameters • 4 bits • 40960 tokens
-/// of context • can think" over "3.9 GB of memory with 1 session, 7.1 GB with 8 • temperature 0.6, top-p 0.95".
+/// What is known of a listed model, in lines: "mlx-community/Qwen3-1.7B-4bit • 1.7B parameters • 4 bits • 40960 context •
+/// can think" over "Memory 3.9 GB, with 8 sessions 7.1 GB • temperature 0.6, top-p 0.95, top-k 20".
 pub fn note(model: &ListedModel) -> Vec<String> {
-    let memory = model
-        .memory_bytes
-        .map(|[one, eight]| format!("{} of memory with 1 session, {} with 8", bytes(one), bytes(eight)));
+    let memory =
+        model.memory_bytes.map(|[one, eight]| format!("Memory {}, with 8 sessions {}", bytes(one), bytes(eight)));
     let Some(entry) = &model.entry else {
         let parameters = model.parameters.map(|count| format!("{} parameters", parameters(count)));
         let known = ["In the cache of this machine".to_owned()].into_iter().chain(parameters).chain(memory);
@@ -80,15 +79,20 @@ pub fn note(model: &ListedModel) -> Vec<String> {
     };
     let thinking = if entry.can_think { " • can think" } else { "" };
     let first = format!(
-        "{} • {} parameters • {} bits • {} tokens of context{thinking}",
+        "{} • {} parameters • {} bits • {} context{thinking}",
         entry.id,
         parameters(entry.parameters),
         entry.bits,
         entry.context_length
     );
-    let ends = (!entry.extra_stop_tokens.is_empty()).then(|| format!("stops at {}", entry.extra_stop_tokens.join(" ")));
-    let second: Vec<String> = [memory, entry.sampling.words(), ends].into_iter().flatten().collect();
+    let second: Vec<String> = [memory, entry.sampling.words()].into_iter().flatten().collect();
     vec![first, second.join(" • ")]
+}
+
+/// Tokens that end a listed model's answers although its own files don't say so, in words.
+pub fn stops(model: &ListedModel) -> Option<String> {
+    let tokens = &model.entry.as_ref()?.extra_stop_tokens;
+    (!tokens.is_empty()).then(|| format!("Answers also stop at {}", tokens.join(" ")))
 }
 
 /// The short name of a source, for titles: a folder's or file's own name instead of its whole path.

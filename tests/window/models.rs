@@ -86,8 +86,8 @@ fn the_list_is_filtered_while_one_types_and_tells_what_a_model_takes() {
     assert!(bench.shows("Load Qwen3 1.7B") && bench.shows("Load Gemma 2 2B"));
     bench.type_into("Hub id", "qwen3 1.7");
     assert!(bench.shows("Load Qwen3 1.7B") && !bench.shows("Load Gemma 2 2B"));
-    assert!(bench.says("40960 tokens of context • can think"));
-    assert!(bench.says("with 1 session") && bench.says("temperature 0.6, top-p 0.95, top-k 20"));
+    assert!(bench.says("4 bits • 40960 context • can think"));
+    assert!(bench.says("with 8 sessions") && bench.says("temperature 0.6, top-p 0.95, top-k 20"));
     assert!(!bench.is_enabled("Load"), "this is no hub id");
 }
 

@@ -2,7 +2,7 @@
 
 use super::{choice, heading};
 use crate::protocol::ModelSource;
-use crate::state::{ModelAction, Show, note, place};
+use crate::state::{ModelAction, Show, note, place, stops};
 use crate::ui::scene::Scene;
 use crate::ui::theme::{self, Palette, STEP};
 use crate::ui::widgets;
@@ -24,7 +24,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
     if found.is_empty() && !state.models.is_empty() {
         ui.label(theme::caption(ui, "None of these. A repository of the hub in the mlx-community layout loads too."));
     }
-    ScrollArea::vertical().max_height(ui.available_height() - 64.0).show(ui, |ui| {
+    // The sheet keeps its size while the list is filtered.
+    let list = ScrollArea::vertical().max_height(ui.available_height() - 64.0).auto_shrink([false, false]);
+    list.show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 4.0;
         for entry in found {
             let is_loaded = state.model.loaded().is_some_and(|model| model.source == entry.source);
@@ -42,7 +44,10 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
                     });
                 });
                 for line in note(entry) {
-                    ui.add(Label::new(theme::caption(ui, line)).truncate());
+                    let line = ui.add(Label::new(theme::caption(ui, line)).truncate());
+                    if let Some(stops) = stops(entry) {
+                        line.on_hover_text(stops);
+                    }
                 }
             });
             if chosen && !is_loaded {
