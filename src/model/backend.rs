@@ -76,7 +76,7 @@ impl MlxBackend {
         let device = ComputeDevice::detect();
         let loaded = load(files, &device, quantize, is_cancelled)?;
         let mut backend = Self {
-            padded: PaddedKvCache::new(loaded.decoder.kv_shape),
+            padded: PaddedKvCache::default(),
             lockstep: LockstepCaches::default(),
             exact: None,
             prefixes: PrefixStore::default(),

@@ -39,8 +39,9 @@ impl PrefixStore {
             if *entry.tokens == *tokens { common } else { common / granularity * granularity }
         };
         let entries = self.entries.iter().filter(|entry| entry.exact == exact);
-        let (length, entry) = entries.map(|entry| (shared(entry), entry)).max_by_key(|(length, _)| *length)?;
-        (length >= SHORTEST).then(|| entry.cache.beginning(length as i32))
+        let usable = entries.map(|entry| (shared(entry), entry)).filter(|(length, _)| *length >= SHORTEST);
+        let caches = usable.filter_map(|(length, entry)| entry.cache.beginning(length as i32));
+        caches.max_by_key(KvCache::length)
     }
 
     /// Keeps a cache that holds exactly `tokens`; it takes the place of those whose tokens it begins with.

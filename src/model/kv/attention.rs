@@ -81,7 +81,7 @@ fn attention_in_steps(
     }
     let seen = match mask {
         Mask::None => None,
-        Mask::Causal => Some(window_mask(places - length, length, places)?),
+        Mask::Causal => Some(window_mask(0, places - length, length, places)?),
         Mask::Array(array) if is_grouped && array.ndim() == 4 => Some(array.expand_dims(2)?),
         Mask::Array(array) => Some(array),
     };
@@ -97,10 +97,10 @@ fn attention_in_steps(
     if is_grouped { output.reshape(&[batch, heads, length, head_dim]) } else { Ok(output) }
 }
 
-/// Which of the keys 0..start + count each of `count` queries from `start` on sees: bool [count, start + count].
-pub fn window_mask(start: i32, count: i32, window: i32) -> Result<Array> {
+/// Which of the keys `first`..`start` + `count` each of `count` queries from `start` on sees: bool [count, keys].
+pub fn window_mask(first: i32, start: i32, count: i32, window: i32) -> Result<Array> {
     let queries = arange::<i32, i32>(start, start + count, None)?.reshape(&[count, 1])?;
-    let keys = arange::<i32, i32>(0, start + count, None)?.reshape(&[1, start + count])?;
+    let keys = arange::<i32, i32>(first, start + count, None)?.reshape(&[1, start + count - first])?;
     let near = keys.gt(queries.subtract(Array::from_int(window))?)?;
     keys.le(&queries)?.logical_and(near)
 }

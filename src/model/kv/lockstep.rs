@@ -5,10 +5,9 @@
 //! nothing about what each of them gets: that is what the probe at load makes sure of.
 
 use super::attention::attend_one_token;
-use super::{Attend, AttentionSettings, KvCache, LayerKv, padded_to, rounded_up, rows, window_start};
+use super::{Attend, AttentionSettings, KvCache, LayerKv, padded_to, rows, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::{Rc, Weak};
@@ -118,12 +117,11 @@ impl Group {
     /// Takes a session of the group's length in, in doublings of the rooms.
     fn add(&mut self, cache: &KvCache) -> Result<Rc<Cell<usize>>> {
         let room = self.sessions.len() as i32;
-        for (layer, (keys, values)) in self.layers.iter_mut().zip(cache.layers()?) {
+        for (layer, tokens) in self.layers.iter_mut().zip(cache.layers()?) {
             if layer.rooms() == room {
                 layer.add_rooms(room)?;
             }
-            layer.keys.try_index_mut((room..room + 1, .., 0..self.length, ..), keys)?;
-            layer.values.try_index_mut((room..room + 1, .., 0..self.length, ..), values)?;
+            layer.write(room, tokens.first, &tokens)?;
         }
         let session = Rc::new(Cell::new(room as usize));
         self.sessions.push(Rc::downgrade(&session));
@@ -132,12 +130,7 @@ impl Group {
 
     /// A copy of one room.
     fn part(&self, room: usize) -> Result<Self> {
-        let room = room as i32;
-        let of_room = |array: &Array| array.try_index(room..room + 1)?.contiguous();
-        let layers = self
-            .layers
-            .iter()
-            .map(|layer| Ok(LayerKv { keys: of_room(&layer.keys)?, values: of_room(&layer.values)? }));
+        let layers = self.layers.iter().map(|layer| layer.part(room as i32, 0, self.length));
         Ok(Self { layers: layers.collect::<Result<_>>()?, length: self.length, sessions: Vec::new() })
     }
 
@@ -161,10 +154,8 @@ impl Group {
 
     fn copy_room(&mut self, from: i32, to: i32) -> Result<()> {
         for layer in &mut self.layers {
-            for array in [&mut layer.keys, &mut layer.values] {
-                let moved = array.try_index((from..from + 1, .., 0..self.length, ..))?.contiguous()?;
-                array.try_index_mut((to..to + 1, .., 0..self.length, ..), moved)?;
-            }
+            let moved = layer.part(from, 0, self.length)?;
+            layer.write(to, moved.first, &moved)?;
         }
         Ok(())
     }
@@ -204,14 +195,12 @@ impl Attend for LockstepStep {
         for (group, rooms) in &self.0 {
             let group = &mut *group.borrow_mut();
             let held = &mut group.layers[layer];
-            let end = group.length;
-            if held.capacity() == end {
-                held.extend(rounded_up(1))?;
-            }
+            let (seen, end) = (window_start(settings, group.length), group.length);
+            held.make_room(seen, end + 1)?;
             let own = row..row + rooms.len() as i32;
             row = own.end;
             let (keys, values) = (rows(keys, own.clone())?, rows(values, own.clone())?);
-            let (keys, values) = held.append(rooms.clone(), window_start(settings, end), end, &keys, &values)?;
+            let (keys, values) = held.append(rooms.clone(), seen, end, &keys, &values)?;
             outputs.push(attend_one_token(&rows(queries, own)?, &keys, &values, None, settings)?);
         }
         padded_to(queries.dim(0), outputs)

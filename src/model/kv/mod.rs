@@ -4,6 +4,8 @@ mod attention;
 mod lockstep;
 mod own;
 mod padded;
+#[cfg(test)]
+mod tests;
 
 pub use attention::attend_one_token;
 pub use lockstep::{LockstepCaches, LockstepStep, Seat};
@@ -47,25 +49,56 @@ pub trait Attend {
     ) -> Result<Array>;
 }
 
-/// One layer's keys and values: [rows, kv_heads, capacity, head_dim] each.
+/// One layer's keys and values: [rooms, kv_heads, places, head_dim] each. A place is counted from a session's (or a
+/// shared cache's) beginning; those before `first` are held no more, as they lie before the layer's window.
 #[derive(Clone, Debug)]
 struct LayerKv {
     keys: Array,
     values: Array,
+    first: i32,
 }
 
 impl LayerKv {
+    /// The place behind the last one that there is room for.
     fn capacity(&self) -> i32 {
-        self.keys.dim(2)
+        self.first + self.keys.dim(2)
     }
 
     fn rooms(&self) -> i32 {
         self.keys.dim(0)
     }
 
-    /// Adds `count` empty places behind the last one.
-    fn extend(&mut self, count: i32) -> Result<()> {
-        self.add(2, count)
+    /// Makes room for places up to `end`. Where that copies the cache, the places before `needed` are left behind.
+    fn make_room(&mut self, needed: i32, end: i32) -> Result<()> {
+        if self.capacity() >= end {
+            return Ok(());
+        }
+        self.drop_before(needed)?;
+        self.add(2, rounded_up(end - self.capacity()))
+    }
+
+    /// Lets go of the places before `place`.
+    fn drop_before(&mut self, place: i32) -> Result<()> {
+        let dropped = place - self.first;
+        if dropped > 0 {
+            for array in [&mut self.keys, &mut self.values] {
+                *array = array.try_index((.., .., dropped.., ..))?;
+            }
+            self.first = place;
+        }
+        Ok(())
+    }
+
+    /// Moves everything `places` places on.
+    fn shift_right(&mut self, places: i32) -> Result<()> {
+        if self.first > 0 {
+            self.first += places;
+            return Ok(());
+        }
+        for array in [&mut self.keys, &mut self.values] {
+            *array = concatenate(&[&empty_like(array, 2, places)?, &*array], 2)?;
+        }
+        Ok(())
     }
 
     /// Adds room for `count` more sessions.
@@ -81,26 +114,46 @@ impl LayerKv {
     }
 
     /// Writes the next token of the sessions in `rooms` at place `end`: keys and values [rooms, kv_heads, head_dim].
-    /// Returns their places from `first` up to and including it, as views.
+    /// Returns their places from `seen` up to and including it, as views.
     fn append(
         &mut self,
         rooms: Range<i32>,
-        first: i32,
+        seen: i32,
         end: i32,
         keys: &Array,
         values: &Array,
     ) -> Result<(Array, Array)> {
         let (from, to) = (rooms.start, rooms.end);
+        let (seen, end) = (seen - self.first, end - self.first);
         let append = |held: &mut Array, new: &Array| {
             held.try_index_mut((from..to, .., end..end + 1, ..), new.expand_dims(2)?)?;
-            held.try_index((from..to, .., first..end + 1, ..))
+            held.try_index((from..to, .., seen..end + 1, ..))
         };
         Ok((append(&mut self.keys, keys)?, append(&mut self.values, values)?))
     }
 
-    /// The tokens from `start` to `end`, as views.
+    /// Writes a session's tokens from `place` on into `room`, but for those that this layer holds no more.
+    fn write(&mut self, room: i32, place: i32, tokens: &Self) -> Result<()> {
+        let passed = (self.first - place).max(0);
+        let (from, to) = (place + passed - self.first, place + tokens.keys.dim(2) - self.first);
+        for (held, new) in [(&mut self.keys, &tokens.keys), (&mut self.values, &tokens.values)] {
+            held.try_index_mut((room..room + 1, .., from..to, ..), new.try_index((.., .., passed.., ..))?)?;
+        }
+        Ok(())
+    }
+
+    /// The places from `start` to `end`, as views.
     fn tokens(&self, start: i32, end: i32) -> Result<(Array, Array)> {
-        Ok((self.keys.try_index((.., .., start..end, ..))?, self.values.try_index((.., .., start..end, ..))?))
+        let places = start - self.first..end - self.first;
+        Ok((self.keys.try_index((.., .., places.clone(), ..))?, self.values.try_index((.., .., places, ..))?))
+    }
+
+    /// What is held of `room` from `start` to `end`, with its places counted from `start`.
+    fn part(&self, room: i32, start: i32, end: i32) -> Result<Self> {
+        let first = self.first.max(start);
+        let places = first - self.first..end - self.first;
+        let of_room = |array: &Array| array.try_index((room..room + 1, .., places.clone(), ..))?.contiguous();
+        Ok(Self { keys: of_room(&self.keys)?, values: of_room(&self.values)?, first: first - start })
     }
 }
 
@@ -133,7 +186,7 @@ impl KvShape {
 
     fn empty_layers(&self, rows: i32, capacity: i32) -> Result<Vec<LayerKv>> {
         let zeros = || zeros_dtype(&[rows, self.kv_heads, capacity, self.head_dim], self.dtype);
-        (0..self.layers).map(|_| Ok(LayerKv { keys: zeros()?, values: zeros()? })).collect()
+        (0..self.layers).map(|_| Ok(LayerKv { keys: zeros()?, values: zeros()?, first: 0 })).collect()
     }
 }
 

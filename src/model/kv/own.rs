@@ -1,7 +1,7 @@
 //! One session's KV cache, prefill over it, and decoding over it.
 
 use super::attention::{Mask, attend_one_token, attention, window_mask};
-use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rounded_up, rows, window_start};
+use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rows, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;
@@ -30,9 +30,10 @@ impl KvCache {
         self.length += tokens;
     }
 
-    /// A copy that holds the first `length` tokens only.
-    pub fn beginning(&self, length: i32) -> Self {
-        Self { layers: self.layers.clone(), length: self.length.min(length) }
+    /// A copy that holds the first `length` tokens only; none where a layer holds those before its window no more.
+    pub fn beginning(&self, length: i32) -> Option<Self> {
+        let whole = length >= self.length || self.layers.iter().all(|layer| layer.first == 0);
+        whole.then(|| Self { layers: self.layers.clone(), length: self.length.min(length) })
     }
 
     /// The arrays to evaluate.
@@ -49,27 +50,25 @@ impl KvCache {
         self.layers
     }
 
-    /// Each layer's keys and values [1, kv_heads, length, head_dim], as views.
-    pub(super) fn layers(&self) -> Result<Vec<(Array, Array)>> {
-        self.layers.iter().map(|layer| layer.tokens(0, self.length)).collect()
+    /// What each layer holds of the tokens: [1, kv_heads, tokens, head_dim], as views.
+    pub(super) fn layers(&self) -> Result<Vec<LayerKv>> {
+        let views = self.layers.iter().map(|layer| {
+            let (keys, values) = layer.tokens(layer.first, self.length)?;
+            Ok(LayerKv { keys, values, first: layer.first })
+        });
+        views.collect()
     }
 
-    /// Writes the next tokens of `layer`, keys and values [1, kv_heads, L, head_dim]; returns all up to and including
-    /// them.
-    fn append(&mut self, layer: usize, keys: &Array, values: &Array) -> Result<(Array, Array)> {
+    /// Writes the next tokens of `layer`, keys and values [1, kv_heads, L, head_dim]; returns those from place `seen` up
+    /// to and including them.
+    fn append(&mut self, layer: usize, seen: i32, keys: &Array, values: &Array) -> Result<(Array, Array)> {
         let (start, end) = (self.length, self.length + keys.dim(2));
-        let held = self.with_room(layer, end)?;
-        held.keys.try_index_mut((.., .., start..end, ..), keys)?;
-        held.values.try_index_mut((.., .., start..end, ..), values)?;
-        held.tokens(0, end)
-    }
-
-    fn with_room(&mut self, layer: usize, end: i32) -> Result<&mut LayerKv> {
         let held = &mut self.layers[layer];
-        if held.capacity() < end {
-            held.extend(rounded_up(end - held.capacity()))?;
-        }
-        Ok(held)
+        held.make_room(seen, end)?;
+        let places = start - held.first..end - held.first;
+        held.keys.try_index_mut((.., .., places.clone(), ..), keys)?;
+        held.values.try_index_mut((.., .., places, ..), values)?;
+        held.tokens(seen, end)
     }
 }
 
@@ -89,9 +88,10 @@ impl Attend for Prefill<'_> {
         let (start, count) = (self.0.length(), keys.dim(0));
         // [L, heads, head_dim] → [1, heads, L, head_dim].
         let heads_first = |array: &Array| array.swap_axes(0, 1)?.expand_dims(0);
-        let (keys, values) = self.0.append(layer, &heads_first(keys)?, &heads_first(values)?)?;
+        let seen = window_start(settings, start);
+        let (keys, values) = self.0.append(layer, seen, &heads_first(keys)?, &heads_first(values)?)?;
         let mask = match settings.window {
-            Some(window) if start + count > window => Mask::Array(window_mask(start, count, window)?),
+            Some(window) if start + count > window => Mask::Array(window_mask(seen, start, count, window)?),
             _ if count == 1 => Mask::None,
             _ => Mask::Causal,
         };
@@ -141,8 +141,9 @@ impl Attend for OwnStep<'_> {
         let end = self.0.length();
         let (width, queries) = (queries.dim(0), rows(queries, 0..1)?);
         let (keys, values) = (rows(keys, 0..1)?, rows(values, 0..1)?);
-        let held = self.0.with_room(layer, end + 1)?;
-        let (keys, values) = held.append(0..1, window_start(settings, end), end, &keys, &values)?;
+        let (held, seen) = (&mut self.0.layers[layer], window_start(settings, end));
+        held.make_room(seen, end + 1)?;
+        let (keys, values) = held.append(0..1, seen, end, &keys, &values)?;
         padded_to(width, vec![attend_one_token(&queries, &keys, &values, None, settings)?])
     }
 }

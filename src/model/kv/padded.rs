@@ -5,11 +5,11 @@
 //! that joins; when half of the slots are empty, the cache is packed.
 
 use super::attention::attend_one_token;
-use super::{Attend, AttentionSettings, GROWTH, KvCache, KvShape, LayerKv, empty_like, rounded_up};
+use super::{Attend, AttentionSettings, KvCache, LayerKv, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
-use mlx_rs::ops::{arange, concatenate};
+use mlx_rs::ops::arange;
+use mlx_rs::ops::indexing::TryIndexOp;
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
 
@@ -24,9 +24,8 @@ impl Slot {
 }
 
 /// The shared cache.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PaddedKvCache {
-    shape: KvShape,
     /// [rooms, kv_heads, capacity, head_dim] each; empty before the first session joined.
     layers: Vec<LayerKv>,
     slots: Vec<SlotState>,
@@ -47,28 +46,26 @@ impl SlotState {
 }
 
 impl PaddedKvCache {
-    /// A cache without sessions.
-    pub fn new(shape: KvShape) -> Self {
-        Self { shape, layers: Vec::new(), slots: Vec::new(), end: 0 }
-    }
-
     /// Moves a session's cache in.
     pub fn join(&mut self, cache: &KvCache) -> Result<Slot> {
         let length = cache.length();
         self.drop_trailing();
-        if self.slots.is_empty() {
-            self.layers = self.shape.empty_layers(1, rounded_up(length + 1))?;
+        let slot = if self.slots.is_empty() {
+            self.layers = cache.layers()?;
             self.end = length;
-        }
-        if length > self.end {
+            0
+        } else {
             self.shift_right(length - self.end)?;
-        }
-        let slot = self.free_slot()?;
-        let (row, start) = (slot as i32, self.end - length);
-        for (layer, (keys, values)) in self.layers.iter_mut().zip(cache.layers()?) {
-            layer.keys.try_index_mut((row..row + 1, .., start..self.end, ..), keys)?;
-            layer.values.try_index_mut((row..row + 1, .., start..self.end, ..), values)?;
-        }
+            let slot = self.free_slot()?;
+            let start = self.end - length;
+            for (layer, tokens) in self.layers.iter_mut().zip(cache.layers()?) {
+                // All sessions end at one place: what lies before this one's window lies before everyone's.
+                layer.drop_before(if tokens.first > 0 { start + tokens.first } else { 0 })?;
+                layer.write(slot as i32, start + tokens.first, &tokens)?;
+            }
+            slot
+        };
+        let start = self.end - length;
         let session = Rc::new(Cell::new(slot));
         let state = SlotState { start, session: Rc::downgrade(&session) };
         match self.slots.get_mut(slot) {
@@ -80,15 +77,9 @@ impl PaddedKvCache {
 
     /// A copy of a session's tokens as a cache of its own.
     pub fn extract(&self, slot: &Slot) -> Result<KvCache> {
-        let row = slot.index() as i32;
         let start = self.slots[slot.index()].start;
-        let mut layers = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let keys = layer.keys.try_index((row..row + 1, .., start..self.end, ..))?;
-            let values = layer.values.try_index((row..row + 1, .., start..self.end, ..))?;
-            layers.push(LayerKv { keys: keys.contiguous()?, values: values.contiguous()? });
-        }
-        Ok(KvCache::from_layers(layers, self.end - start))
+        let layers = self.layers.iter().map(|layer| layer.part(slot.index() as i32, start, self.end));
+        Ok(KvCache::from_layers(layers.collect::<Result<_>>()?, self.end - start))
     }
 
     /// Begins a step of the sessions in `slots`, one token each, in this order, followed by rows of padding up to
@@ -97,9 +88,6 @@ impl PaddedKvCache {
         self.drop_trailing();
         if slots.len() * 2 <= self.slots.len() {
             self.pack()?;
-        }
-        if self.layers.first().is_some_and(|layer| layer.capacity() == self.end) {
-            self.grow()?;
         }
         let used = self.slots.len().max(width);
         self.make_rooms(used)?;
@@ -117,7 +105,9 @@ impl PaddedKvCache {
             let places = arange::<i32, i32>(first, self.end + 1, None)?;
             Some(places.ge(Array::from_slice(&starts, &[used as i32, 1, 1, 1]))?)
         };
-        Ok(PaddedStep { cache: self, spread, used: used as i32, first, mask })
+        let live = self.slots.iter().filter(|slot| slot.is_live());
+        let needed = live.map(|slot| slot.start).min().unwrap_or(first);
+        Ok(PaddedStep { cache: self, spread, used: used as i32, needed, first, mask })
     }
 
     fn drop_trailing(&mut self) {
@@ -149,29 +139,16 @@ impl PaddedKvCache {
 
     /// Makes room on the left for a session that is longer than all others.
     fn shift_right(&mut self, places: i32) -> Result<()> {
+        if places <= 0 {
+            return Ok(());
+        }
         for layer in &mut self.layers {
-            layer.keys = concatenate(&[&empty_like(&layer.keys, 2, places)?, &layer.keys], 2)?;
-            layer.values = concatenate(&[&empty_like(&layer.values, 2, places)?, &layer.values], 2)?;
+            layer.shift_right(places)?;
         }
         for slot in &mut self.slots {
             slot.start += places;
         }
         self.end += places;
-        Ok(())
-    }
-
-    /// Adds places at the end and drops those on the left that no session uses any more.
-    fn grow(&mut self) -> Result<()> {
-        let unused = self.slots.iter().filter(|slot| slot.is_live()).map(|slot| slot.start).min().unwrap_or(0);
-        for layer in &mut self.layers {
-            let (keys, values) = layer.tokens(unused, self.end)?;
-            *layer = LayerKv { keys, values };
-            layer.extend(GROWTH)?;
-        }
-        for slot in &mut self.slots {
-            slot.start -= unused.min(slot.start);
-        }
-        self.end -= unused;
         Ok(())
     }
 
@@ -224,6 +201,9 @@ pub struct PaddedStep<'a> {
     spread: Option<Spread>,
     /// Slots that take part, those of padding included.
     used: i32,
+    /// The first place that a session uses, whether it takes part or not.
+    needed: i32,
+    /// The first place that a session of this step sees.
     first: i32,
     /// Which places each slot sees: bool [slots, 1, 1, places]; none where all see all.
     mask: Option<Array>,
@@ -250,8 +230,9 @@ impl Attend for PaddedStep<'_> {
             None => Ok(array.clone()),
         };
         let end = self.cache.end;
-        let first = settings.window.map_or(self.first, |window| self.first.max(end + 1 - window));
+        let first = self.first.max(window_start(settings, end));
         let held = &mut self.cache.layers[layer];
+        held.make_room(self.needed.max(window_start(settings, end)), end + 1)?;
         let (keys, values) = (into_slots(keys)?, into_slots(values)?);
         let (keys, values) = held.append(0..self.used, first, end, &keys, &values)?;
         let mask = match &self.mask {

@@ -1,0 +1,142 @@
+//! Caches of layers with a sliding window let go of what lies before it, and nobody's attention changes.
+
+use super::{
+    Attend, AttentionSettings, GROWTH, KvCache, KvShape, LockstepCaches, LockstepStep, OwnStep, PaddedKvCache, Prefill,
+};
+use mlx_rs::ops::concatenate;
+use mlx_rs::ops::indexing::TryIndexOp;
+use mlx_rs::{Array, Dtype, random};
+use std::ops::Range;
+
+const WINDOW: i32 = 8;
+const HEADS: i32 = 2;
+const SHAPE: KvShape = KvShape { layers: 1, kv_heads: 1, head_dim: 4, dtype: Dtype::Float32 };
+const SETTINGS: AttentionSettings =
+    AttentionSettings { scale: 0.5, window: Some(WINDOW), softcap: None, in_steps: true };
+
+/// What a session feeds its only layer, and what attention must give for it.
+struct Session {
+    queries: Array,
+    keys: Array,
+    values: Array,
+    expected: Array,
+}
+
+impl Session {
+    /// `tokens` random ones; the answers come from reading all of them at once.
+    fn new(seed: u64, tokens: i32) -> Self {
+        let random = |stream: u64, heads: i32| {
+            let key = random::key(seed * 3 + stream).unwrap();
+            random::normal::<f32>(&[tokens, heads, SHAPE.head_dim], None, None, &key).unwrap()
+        };
+        let (queries, keys, values) = (random(0, HEADS), random(1, SHAPE.kv_heads), random(2, SHAPE.kv_heads));
+        let mut cache = KvCache::new(&SHAPE).unwrap();
+        let expected = Prefill(&mut cache).attend(0, &queries, &keys, &values, SETTINGS).unwrap();
+        Self { queries, keys, values, expected }
+    }
+
+    fn tokens(&self, places: Range<i32>) -> [Array; 3] {
+        [&self.queries, &self.keys, &self.values].map(|array| array.try_index(places.clone()).unwrap())
+    }
+
+    /// A cache of the first `tokens`, read in chunks of `chunk`.
+    fn prefilled(&self, tokens: i32, chunk: i32) -> KvCache {
+        let mut cache = KvCache::new(&SHAPE).unwrap();
+        while cache.length() < tokens {
+            let places = cache.length()..tokens.min(cache.length() + chunk);
+            let [queries, keys, values] = self.tokens(places.clone());
+            let given = Prefill(&mut cache).attend(0, &queries, &keys, &values, SETTINGS).unwrap();
+            self.check(&given, places.clone());
+            cache.advance(places.end - places.start);
+        }
+        cache
+    }
+
+    fn check(&self, given: &Array, places: Range<i32>) {
+        let expected = self.expected.try_index(places.clone()).unwrap();
+        let far = given.subtract(expected).unwrap().abs().unwrap().max(None).unwrap().item::<f32>();
+        assert!(far < 1e-5, "tokens {places:?} are off by {far}");
+    }
+}
+
+/// One token of each session at its place, side by side.
+fn side_by_side(sessions: &[(&Session, i32)]) -> [Array; 3] {
+    [0, 1, 2].map(|part| {
+        let tokens: Vec<Array> =
+            sessions.iter().map(|(session, place)| session.tokens(*place..*place + 1)[part].clone()).collect();
+        concatenate(&tokens, 0).unwrap()
+    })
+}
+
+fn check_all(given: &Array, sessions: &[(&Session, i32)]) {
+    for (row, (session, place)) in (0..).zip(sessions) {
+        session.check(&given.try_index(row..row + 1).unwrap(), *place..*place + 1);
+    }
+}
+
+fn places_held(cache: &KvCache) -> i32 {
+    cache.layers[0].keys.dim(2)
+}
+
+#[test]
+fn a_layer_with_a_window_holds_little_more_than_that() {
+    let session = Session::new(1, 1200);
+    let mut cache = session.prefilled(700, 100);
+    assert!(places_held(&cache) <= WINDOW + 100 + GROWTH, "{}", places_held(&cache));
+    for place in 700..1200 {
+        let [queries, keys, values] = session.tokens(place..place + 1);
+        let given = OwnStep(&mut cache).attend(0, &queries, &keys, &values, SETTINGS).unwrap();
+        session.check(&given, place..place + 1);
+        cache.advance(1);
+    }
+    assert!(places_held(&cache) <= WINDOW + GROWTH, "{}", places_held(&cache));
+    assert!(cache.beginning(600).is_none(), "its first tokens are gone");
+    assert_eq!(cache.beginning(1200).unwrap().length(), 1200);
+}
+
+#[test]
+fn sessions_of_one_padded_cache_get_their_own_long_after_the_window() {
+    let (one, other, late) = (Session::new(2, 800), Session::new(3, 800), Session::new(4, 1200));
+    let mut padded = PaddedKvCache::default();
+    let mut slots =
+        vec![padded.join(&one.prefilled(300, 100)).unwrap(), padded.join(&other.prefilled(40, 40)).unwrap()];
+    for step in 0..400 {
+        if step == 300 {
+            // Longer than all others, which moves them right.
+            slots.push(padded.join(&late.prefilled(900, 300)).unwrap());
+        }
+        let mut rows = vec![(&one, 300 + step), (&other, 40 + step)];
+        if step >= 300 {
+            rows.push((&late, 600 + step));
+        }
+        let [queries, keys, values] = side_by_side(&rows);
+        let mut attend = padded.step(&slots, slots.len()).unwrap();
+        check_all(&attend.attend(0, &queries, &keys, &values, SETTINGS).unwrap(), &rows);
+        attend.finish();
+    }
+    let mut alone = padded.extract(&slots[1]).unwrap();
+    assert_eq!(alone.length(), 440);
+    let [queries, keys, values] = other.tokens(440..441);
+    other.check(&OwnStep(&mut alone).attend(0, &queries, &keys, &values, SETTINGS).unwrap(), 440..441);
+}
+
+#[test]
+fn equally_long_sessions_get_their_own_long_after_the_window() {
+    let (one, other) = (Session::new(5, 800), Session::new(6, 800));
+    let mut caches = LockstepCaches::new(4);
+    // Read in other chunks, so that they hold other places.
+    let mut first = caches.join(one.prefilled(300, 300)).unwrap();
+    let mut second = caches.join(other.prefilled(300, 7)).unwrap();
+    for step in 300..700 {
+        let mut seats = [&mut first, &mut second];
+        assert_eq!(caches.order(&mut seats).unwrap(), [0, 1]);
+        let rows = [(&one, step), (&other, step)];
+        let [queries, keys, values] = side_by_side(&rows);
+        let given = LockstepStep::new(&seats).attend(0, &queries, &keys, &values, SETTINGS).unwrap();
+        check_all(&given, &rows);
+        caches.advance(&seats);
+    }
+    let mut alone = second.extract().unwrap();
+    let [queries, keys, values] = other.tokens(700..701);
+    other.check(&OwnStep(&mut alone).attend(0, &queries, &keys, &values, SETTINGS).unwrap(), 700..701);
+}
