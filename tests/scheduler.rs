@@ -56,3 +56,15 @@ fn a_chunk_always_reads_something() {
     let settings = EngineSettings { max_stall: Duration::ZERO, max_chunk: 0, ..EngineSettings::default() };
     assert_eq!(PrefillPace::default().chunk_tokens(&settings, true), 1);
 }
+
+#[test]
+fn a_budget_below_one_pass_over_the_weights_does_not_shrink_chunks_to_single_tokens() {
+    let settings = EngineSettings { max_stall: Duration::from_millis(20), ..EngineSettings::default() };
+    let mut pace = PrefillPace::default();
+    for _ in 0..10 {
+        let tokens = pace.chunk_tokens(&settings, true);
+        assert!(tokens >= 16, "{tokens} tokens");
+        // However few tokens it has, a pass takes 80 ms.
+        pace.record(tokens, tokens, Duration::from_millis(80));
+    }
+}

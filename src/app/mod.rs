@@ -52,7 +52,8 @@ pub fn run(world: World) -> Result<(), WindowError> {
         .with_inner_size([width, height])
         .with_min_inner_size([720.0, 480.0])
         .with_drag_and_drop(true);
-    let options = NativeOptions { viewport, ..NativeOptions::default() };
+    // There are no gradients to dither, and where the processor draws, dithering each pixel costs the sessions time.
+    let options = NativeOptions { viewport, dithering: false, ..NativeOptions::default() };
     let outcome =
         eframe::run_native("LLMEval", options, Box::new(|context| Ok(Box::new(WindowApp::new(context, world)))));
     outcome.map_err(|error| match error {

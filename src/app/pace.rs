@@ -9,10 +9,10 @@ use std::time::Duration;
 const SHORTEST: Duration = Duration::from_millis(33);
 
 /// Where the processor itself draws, each frame takes tens of milliseconds on threads that no clock of ours sees.
-const SHORTEST_BY_SOFTWARE: Duration = Duration::from_millis(250);
+const SHORTEST_BY_SOFTWARE: Duration = Duration::from_millis(500);
 
 /// At least one repaint in this time while something is going on.
-const LONGEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_millis(600);
 
 /// The share of the machine's time that drawing may take while sessions run.
 const SHARE: f64 = 0.03;

@@ -43,8 +43,8 @@ pub fn next_prefill(
     (budget > 0).then_some(PrefillChunk { session, tokens: budget })
 }
 
-/// Chunks below this many tokens say little about the device's pace: a fixed cost dominates them.
-const SMALLEST_SAMPLE: usize = 16;
+/// Chunks below this many tokens take no less time and say little about the device's pace: a fixed cost dominates them.
+const SMALLEST_CHUNK: usize = 16;
 /// A chunk before anything was measured.
 const FIRST_CHUNK: usize = 32;
 /// The share of the stall budget that a chunk aims at, so that a slower chunk than the last stays within it.
@@ -65,13 +65,13 @@ impl PrefillPace {
             Some(pace) => (pace * settings.max_stall.as_secs_f64() * AIM) as usize,
             None => FIRST_CHUNK,
         };
-        tokens.clamp(1, settings.max_chunk.max(1))
+        tokens.max(SMALLEST_CHUNK).min(settings.max_chunk.max(1))
     }
 
     /// Notes that a chunk which was allowed `allowed` tokens read `tokens` in `elapsed`. The newest sample counts
     /// alone: attention makes chunks slower as a prompt goes on.
     pub fn record(&mut self, allowed: usize, tokens: usize, elapsed: Duration) {
-        if tokens >= SMALLEST_SAMPLE.min(allowed) && tokens > 0 {
+        if tokens >= SMALLEST_CHUNK.min(allowed) && tokens > 0 {
             self.tokens_per_second = Some(tokens as f64 / elapsed.as_secs_f64().max(1e-6));
         }
     }

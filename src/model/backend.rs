@@ -378,6 +378,7 @@ impl Backend for MlxBackend {
 
     fn reset_peak_memory(&mut self) {
         self.prefixes.clear();
+        self.padded.clear_unused();
         if let Err(error) = memory::reset_peak_memory() {
             tracing::warn!("MLX did not reset its peak memory: {}", error.what());
         }

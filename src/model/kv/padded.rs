@@ -110,6 +110,14 @@ impl PaddedKvCache {
         Ok(PaddedStep { cache: self, spread, used: used as i32, needed, first, mask })
     }
 
+    /// Frees the memory where all sessions have left.
+    pub fn clear_unused(&mut self) {
+        self.drop_trailing();
+        if self.slots.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     fn drop_trailing(&mut self) {
         while self.slots.last().is_some_and(|slot| !slot.is_live()) {
             self.slots.pop();
