@@ -1,5 +1,7 @@
 //! Caches of layers with a sliding window let go of what lies before it, and nobody's attention changes.
 
+#![allow(clippy::unwrap_used)]
+
 use super::{
     Attend, AttentionSettings, GROWTH, KvCache, KvShape, LockstepCaches, LockstepStep, OwnStep, PaddedKvCache, Prefill,
 };
