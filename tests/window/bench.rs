@@ -47,6 +47,20 @@ pub struct Setting {
     pub instance: Arc<Mutex<Option<SingleInstance>>>,
 }
 
+/// What a loaded starter model says of itself.
+pub fn starter_facts() -> ModelFacts {
+    ModelFacts {
+        architecture: "llama".into(),
+        parameters: 134_515_008,
+        weight_bytes: 538_060_032,
+        kv_bytes_per_token: 46_080,
+        context_length: 8192,
+        device: DeviceKind::Cpu,
+        load_seconds: 0.5,
+        exact_width: Ok(8),
+    }
+}
+
 impl Default for Setting {
     fn default() -> Self {
         Self {
@@ -56,16 +70,7 @@ impl Default for Setting {
             answers: Vec::new(),
             files: Vec::new(),
             instance: Arc::default(),
-            facts: ModelFacts {
-                architecture: "llama".into(),
-                parameters: 134_515_008,
-                weight_bytes: 538_060_032,
-                kv_bytes_per_token: 46_080,
-                context_length: 8192,
-                device: DeviceKind::Cpu,
-                load_seconds: 0.5,
-                exact_width: Ok(8),
-            },
+            facts: starter_facts(),
             log: Log::default(),
         }
     }

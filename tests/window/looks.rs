@@ -1,6 +1,7 @@
 //! Whole windows look as they did when someone last looked at them: `UPDATE_SNAPSHOTS=1 cargo test window::looks`
 //! takes the pictures in tests/snapshots anew. A few pixels may differ between machines.
 
+use super::bench::starter_facts;
 use egui_kittest::{Harness, SnapshotOptions};
 use llmeval::protocol::{
     DeviceKind, EvaluationResult, FinishReason, MachineMemory, ModelFacts, ModelSource, ModelSummary, RunReport,
@@ -16,16 +17,7 @@ pub fn ready() -> AppState {
     let summary = ModelSummary {
         source: ModelSource::Starter,
         name: "SmolLM2-135M-Instruct".into(),
-        facts: ModelFacts {
-            architecture: "llama".into(),
-            parameters: 134_515_008,
-            weight_bytes: 538_060_032,
-            kv_bytes_per_token: 46_080,
-            context_length: 8192,
-            device: DeviceKind::Cpu,
-            load_seconds: 0.8,
-            exact_width: Ok(8),
-        },
+        facts: ModelFacts { load_seconds: 0.8, ..starter_facts() },
         can_think: true,
         can_use_tools: true,
     };
