@@ -15,12 +15,14 @@ use std::path::{Path, PathBuf};
 /// Schedules of each tiny model: with 30 of them, more than 200 in all.
 const ROUNDS: u32 = 7;
 
-/// Two sessions are equally long, two begin alike, two are greedy.
+/// Two sessions are equally long, two long ones begin alike, two have one prompt, two are greedy.
 fn config(seed: u64) -> ParallelConfig {
-    let prompts = ["The quick brown fox", "A b c d e f g h i j k l m n o p q r s t", "The quick brown cat", "Why?"];
+    let long = "A b c d e f g h i j k l m n o p q r s t u v w x y z a b c d";
+    let prompts =
+        ["The quick brown fox".into(), format!("{long} e f"), format!("{long} or"), "The quick brown cat".into()];
     ParallelConfig {
         sessions: 5,
-        prompts: prompts.map(str::to_owned).to_vec(),
+        prompts: prompts.to_vec(),
         raw: true,
         max_tokens: 10,
         temperatures: Some(vec![0.0, 0.9, 0.7, 0.0, 1.3]),
@@ -142,6 +144,10 @@ impl Backend for LeakingBackend {
 
     fn prefill(&mut self, row: &mut Row, limit: usize) -> Result<usize, BackendError> {
         self.backend.prefill(row, limit)
+    }
+
+    fn next_chunk(&self, row: &Row, limit: usize) -> usize {
+        self.backend.next_chunk(row, limit)
     }
 
     fn launch(&mut self, rows: &mut [&mut Row], execution: Execution) -> Result<MlxStep, BackendError> {

@@ -23,13 +23,22 @@ pub trait Backend {
     /// be fewer than `limit` where chunk boundaries are fixed; 0 means that the row is ready to decode.
     fn prefill(&mut self, row: &mut Self::Row, limit: usize) -> Result<usize, BackendError>;
 
+    /// How many tokens [`Backend::prefill`] would read of `row` with this `limit`: 0 where the row is ready to decode, more
+    /// than `limit` where chunk boundaries are fixed.
+    fn next_chunk(&self, row: &Self::Row, limit: usize) -> usize;
+
+    /// How many tokens of the prompt beginning `other` a row needn't read once another one has read the beginning `one`.
+    fn shareable(&self, one: &[u32], other: &[u32], _execution: Execution) -> usize {
+        one.iter().zip(other).take_while(|(one, other)| one == other).count()
+    }
+
     /// Whether [`Backend::prefill_together`] takes less time than reading one prompt after the other.
-    fn reads_together(&self) -> bool {
+    fn reads_together(&self, _execution: Execution) -> bool {
         false
     }
 
-    /// Reads several prompts of batched execution at once: of each row, which has at least one unread token, at most so
-    /// many. Returns how many were read of each; an error leaves every row where it was.
+    /// Reads several prompts of one execution at once: of each row, which has at least one unread token, at most so many,
+    /// but for fixed chunk boundaries. Returns how many were read of each; an error leaves every row where it was.
     fn prefill_together(&mut self, rows: &mut [(&mut Self::Row, usize)]) -> Result<Vec<usize>, BackendError> {
         rows.iter_mut().map(|(row, limit)| self.prefill(row, *limit)).collect()
     }

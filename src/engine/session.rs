@@ -124,6 +124,14 @@ impl<R> Session<R> {
         &self.request.prompt
     }
 
+    /// How many prompt tokens are read next where `limit` are allowed; none once all are read.
+    pub fn next_chunk<B: Backend<Row = R>>(&self, backend: &B, limit: usize) -> usize {
+        match &self.place {
+            Place::Prefill(row) => backend.next_chunk(row, limit),
+            Place::Waiting | Place::Decode(_) | Place::Ended(..) => 0,
+        }
+    }
+
     /// How many prompt tokens are left to read.
     pub fn unread<B: Backend<Row = R>>(&self, backend: &B) -> usize {
         match &self.place {

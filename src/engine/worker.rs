@@ -34,11 +34,6 @@ struct InFlight<S> {
 /// A prompt waits for another one to be read where that saves it so many tokens.
 const WORTH_SHARING: usize = 16;
 
-/// How many tokens two prompts have in common at their beginnings.
-fn common_beginning(one: &[u32], other: &[u32]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
-}
-
 /// Why the loop ends.
 enum Exit {
     /// Nobody can send commands any more.
@@ -166,53 +161,43 @@ impl<B: Backend> Worker<B> {
             opening => opening,
         };
         while let Some(chunk) = self.next_prefill(budget) {
-            let together = self.prompts_to_read_together(budget);
-            if together.len() > 1 {
-                budget = budget.saturating_sub(self.prefill_together(&together, budget));
-                continue;
-            }
-            let session = &mut self.sessions[chunk.session];
             let started = Instant::now();
-            let read = guarded(|| {
-                if session.stage() == Stage::Waiting {
-                    session.open(&mut self.backend)?;
-                }
-                session.prefill(&mut self.backend, chunk.tokens)
-            });
-            match read {
-                Ok(read) => {
-                    self.pace.record(chunk.tokens, read, started.elapsed());
-                    budget = budget.saturating_sub(read);
-                }
-                Err(failure) => session.fail(&failure),
-            }
+            let read = match self.choose_prompts(budget).as_slice() {
+                [] if self.next_prefill(budget) == Some(chunk) => break,
+                [] => continue,
+                [(ticket, tokens)] => self.prefill_one(*ticket, *tokens),
+                chosen => self.prefill_together(chosen),
+            };
+            self.pace.record(budget, read, started.elapsed());
+            budget = budget.saturating_sub(read);
         }
         if self.opening > 0 {
             self.opening = budget;
         }
     }
 
-    /// Sessions of batched execution that are next to read their prompts, in order of arrival, with how many tokens of
-    /// each; all of them hold a row then. A prompt that would gain by waiting for another's beginning is left for later.
-    fn prompts_to_read_together(&mut self, budget: usize) -> Vec<(u64, usize)> {
-        if !self.backend.reads_together() {
-            return Vec::new();
-        }
+    /// Sessions that are next to read their prompts, in order of arrival, with how many tokens of each: one, or several
+    /// of one execution that can be read at once. All of them hold a row then. A prompt that would gain by waiting for
+    /// another's beginning is left for later.
+    fn choose_prompts(&mut self, budget: usize) -> Vec<(u64, usize)> {
         let holds_row = |session: &Session<B::Row>| matches!(session.stage(), Stage::Prefill | Stage::Decode);
         let mut running = self.sessions.iter().filter(|session| holds_row(session)).count();
         let (mut chosen, mut left): (Vec<(u64, usize)>, usize) = (Vec::new(), budget);
-        // Prompts of the chosen ones, and how far they are read.
-        let mut prompts: Vec<(Arc<[u32]>, usize)> = Vec::new();
+        // Prompts of the chosen ones, how far they are read, and how they run.
+        let mut prompts: Vec<(Arc<[u32]>, usize, Execution)> = Vec::new();
         for session in self.sessions.iter_mut().filter(|session| !session.is_cancelled()) {
-            let stage = session.stage();
-            if !matches!(stage, Stage::Waiting | Stage::Prefill) {
+            let (stage, execution) = (session.stage(), session.execution);
+            let is_full = stage == Stage::Waiting && running >= self.settings.max_running.max(1);
+            if !matches!(stage, Stage::Waiting | Stage::Prefill) || is_full {
                 continue;
             }
             let prompt = Arc::clone(session.prompt());
-            let would_wait =
-                prompts.iter().any(|(other, read)| common_beginning(other, &prompt) >= read + WORTH_SHARING);
-            let is_full = stage == Stage::Waiting && running >= self.settings.max_running.max(1);
-            if left == 0 || session.execution != Execution::Batched || would_wait || is_full {
+            let fits = |(other, read, others): &(Arc<[u32]>, usize, Execution)| {
+                let shared = self.backend.shareable(&other[..other.len() - 1], &prompt[..prompt.len() - 1], execution);
+                *others == execution && shared < read + WORTH_SHARING
+            };
+            let is_first = prompts.is_empty();
+            if left == 0 || !(is_first || self.backend.reads_together(execution) && prompts.iter().all(fits)) {
                 break;
             }
             if stage == Stage::Waiting {
@@ -222,22 +207,32 @@ impl<B: Backend> Worker<B> {
                 }
                 running += 1;
             }
-            let unread = session.unread(&self.backend);
-            if unread == 0 {
+            let tokens = session.next_chunk(&self.backend, left);
+            if tokens == 0 {
                 session.has_read(&self.backend, 0);
                 continue;
             }
-            let tokens = unread.min(left);
-            left -= tokens;
-            prompts.push((prompt, session.prompt().len() - 1 - unread));
+            if tokens > left && !is_first {
+                break;
+            }
+            left = left.saturating_sub(tokens);
+            prompts.push((prompt, session.prompt().len() - 1 - session.unread(&self.backend), execution));
             chosen.push((session.ticket, tokens));
         }
         chosen
     }
 
+    /// Reads up to `tokens` of the chosen prompt; says how many were read.
+    fn prefill_one(&mut self, ticket: u64, tokens: usize) -> usize {
+        let Some(session) = self.sessions.iter_mut().find(|session| session.ticket == ticket) else { return 0 };
+        guarded(|| session.prefill(&mut self.backend, tokens)).unwrap_or_else(|failure| {
+            session.fail(&failure);
+            0
+        })
+    }
+
     /// Reads the chosen prompts at once; says how many tokens were read.
-    fn prefill_together(&mut self, chosen: &[(u64, usize)], budget: usize) -> usize {
-        let started = Instant::now();
+    fn prefill_together(&mut self, chosen: &[(u64, usize)]) -> usize {
         let tokens_of = |ticket| chosen.iter().find(|(chosen, _)| *chosen == ticket).map(|(_, tokens)| *tokens);
         let mut rows: Vec<(&mut B::Row, usize)> = Vec::with_capacity(chosen.len());
         for session in &mut self.sessions {
@@ -254,9 +249,7 @@ impl<B: Backend> Worker<B> {
                 for (session, read) in sessions.zip(&read) {
                     session.has_read(&self.backend, *read);
                 }
-                let read = read.iter().sum();
-                self.pace.record(budget, read, started.elapsed());
-                read
+                read.iter().sum()
             }
             Err(failure) if failure.panicked => {
                 sessions.for_each(|session| session.fail(&failure));

@@ -3,10 +3,11 @@
 use super::attention::Step;
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
-use super::kv::{LockstepCaches, LockstepStep, OwnStep, PaddedKvCache, Prefill, PrefillTogether, Seat, Slot};
+use super::kv::{OwnStep, PaddedStep, SharedKvCache, Slot, UnpaddedStep};
 use super::load::load;
-use super::prefix::PrefixStore;
-use super::probe::{ExactPlan, check_width};
+use super::prefill::{Reading, read_alone, read_in_blocks, read_packed};
+use super::prefix::{PrefixStore, common_beginning};
+use super::probe::{BLOCK, ExactPlan, check_width};
 use super::quantization::Quantization;
 use super::rope::Positions;
 use super::row::{NextToken, Row, RowKv};
@@ -20,20 +21,25 @@ use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::transforms::{async_eval, eval};
 use mlx_rs::{Array, Dtype, memory};
+use std::cmp::Reverse;
 use std::rc::Rc;
 
-/// Exact prefill cuts the prompt at multiples of this, wherever the engine would like to.
-const EXACT_CHUNK: usize = 128;
+/// Tokens of exact prefill's chunks where a pass holds one chunk.
+const CHUNK_ALONE: usize = 128;
+/// Where a pass holds many: the shorter, the more of their beginnings two prompts can share.
+const CHUNK_OF_BLOCKS: usize = 2 * BLOCK;
 
 /// One model on one MLX device. It must be made, used and dropped on one thread.
 #[derive(Debug)]
 pub struct MlxBackend {
     decoder: Decoder,
     facts: ModelFacts,
-    padded: PaddedKvCache,
-    lockstep: LockstepCaches,
+    /// Batched execution's sessions.
+    batched: SharedKvCache,
+    /// Exact execution's sessions.
+    exact: SharedKvCache,
     /// None where exact execution is not possible.
-    exact: Option<ExactPlan>,
+    exact_plan: Option<ExactPlan>,
     prefixes: PrefixStore,
 }
 
@@ -75,31 +81,22 @@ impl MlxBackend {
     ) -> std::result::Result<Self, ModelError> {
         let device = ComputeDevice::detect();
         let loaded = load(files, &device, quantize, is_cancelled)?;
-        let mut backend = Self {
-            padded: PaddedKvCache::default(),
-            lockstep: LockstepCaches::default(),
-            exact: None,
+        Ok(Self {
+            batched: SharedKvCache::default(),
+            exact: SharedKvCache::default(),
+            exact_plan: loaded.exact.ok(),
             prefixes: PrefixStore::default(),
             decoder: loaded.decoder,
             facts: loaded.facts,
-        };
-        if let Ok(plan) = loaded.exact {
-            backend.follow(plan);
-        }
-        Ok(backend)
+        })
     }
 
     /// Runs exact execution in cohorts of `width` rows from now on; refuses one at which nothing would be exact.
     pub fn set_exact_width(&mut self, width: u32) -> std::result::Result<(), BackendError> {
         let plan = check_width(&self.decoder, width as usize, self.facts.device)?;
         self.facts.exact_width = Ok(width);
-        self.follow(plan);
+        self.exact_plan = Some(plan);
         Ok(())
-    }
-
-    fn follow(&mut self, plan: ExactPlan) {
-        self.lockstep = LockstepCaches::new(plan.most_in_lockstep);
-        self.exact = Some(plan);
     }
 
     /// The model in figures.
@@ -112,7 +109,7 @@ impl MlxBackend {
         let mut cache = KvCache::new(&self.decoder.kv_shape)?;
         let mut rows = Vec::with_capacity(tokens.len());
         for part in tokens.chunks(chunk.max(1)) {
-            let hidden = self.read_tokens(&mut cache, part)?;
+            let hidden = read_alone(&self.decoder, self.facts.device, Reading { cache: &mut cache, tokens: part })?;
             let logits = self.decoder.logits(&hidden)?.as_dtype(Dtype::Float32)?;
             let flat = logits.to_vec_exact::<f32>().map_err(|error| BackendError(error.to_string()))?;
             rows.extend(flat.chunks(logits.dim(-1) as usize).map(<[f32]>::to_vec));
@@ -120,20 +117,8 @@ impl MlxBackend {
         Ok(rows)
     }
 
-    /// Runs the next tokens of one session through the layers; returns their hidden states [L, hidden].
-    fn read_tokens(&self, cache: &mut KvCache, tokens: &[u32]) -> Result<Array> {
-        let count = tokens.len() as i32;
-        let positions = Positions::from(cache.length(), count, self.facts.device);
-        let ids = Array::from_slice(tokens, &[count]);
-        let mut attend = Prefill(cache);
-        let hidden = self.decoder.hidden(&ids, &mut Step { positions: &positions, attend: &mut attend })?;
-        cache.advance(count);
-        Ok(hidden)
-    }
-
-    /// One decode step of one row over its own cache.
-    fn launch_alone(&mut self, row: &mut Row, place: usize) -> Result<Launched> {
-        let width = self.comfortable_width(1);
+    /// One decode step of one row over its own cache, `width` rows in all.
+    fn launch_alone(&mut self, row: &mut Row, place: usize, width: usize) -> Result<Launched> {
         let mut cache = self.own_cache(row)?;
         let tokens = next_tokens(&[&mut *row], width)?;
         let positions = self.positions(&[&mut *row], width);
@@ -144,22 +129,13 @@ impl MlxBackend {
         self.finish_launch(&hidden, &mut [row], &[place])
     }
 
-    /// One decode step of rows that share the padded cache.
-    fn launch_padded(&mut self, rows: &mut [&mut Row]) -> Result<Launched> {
-        let mut slots: Vec<Slot> = Vec::with_capacity(rows.len());
-        for row in rows.iter_mut() {
-            let slot = match &row.kv {
-                RowKv::Padded(slot) => slot.clone(),
-                RowKv::Own(cache) => self.padded.join(cache)?,
-                RowKv::Seated(seat) => self.padded.join(&seat.extract()?)?,
-            };
-            row.kv = RowKv::Padded(slot.clone());
-            slots.push(slot);
-        }
+    /// One decode step of rows that share the batched cache.
+    fn launch_batched(&mut self, rows: &mut [&mut Row]) -> Result<Launched> {
+        let slots = join(&mut self.batched, rows)?;
         let width = self.comfortable_width(rows.len());
         let tokens = next_tokens(rows, width)?;
         let positions = self.positions(rows, width);
-        let mut attend = self.padded.step(&slots, width)?;
+        let mut attend = PaddedStep::new(&mut self.batched, &slots, width)?;
         let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?;
         attend.finish();
         let places: Vec<usize> = (0..rows.len()).collect();
@@ -168,40 +144,41 @@ impl MlxBackend {
 
     /// One decode step in cohorts, each row attending over exactly its own tokens.
     fn launch_exact(&mut self, rows: &mut [&mut Row], plan: &ExactPlan) -> Result<Vec<Launched>> {
-        for row in rows.iter_mut() {
-            if !matches!(row.kv, RowKv::Seated(_)) {
-                let cache = self.own_cache(row)?;
-                row.kv = RowKv::Seated(self.lockstep.join(cache)?);
-            }
-        }
-        let order = self.lockstep.order(&mut seats(rows))?;
-        let mut rows: Vec<(usize, &mut Row)> = rows.iter_mut().map(|row| &mut **row).enumerate().collect();
-        let mut place_in_order = vec![0; order.len()];
-        for (place, index) in order.iter().enumerate() {
-            place_in_order[*index] = place;
-        }
-        rows.sort_by_key(|(index, _)| place_in_order[*index]);
-        let (places, mut rows): (Vec<usize>, Vec<&mut Row>) = rows.into_iter().unzip();
+        let slots = join(&mut self.exact, rows)?;
+        self.exact.tidy(slots.len())?;
+        let mut rows: Vec<(Slot, usize, &mut Row)> = slots
+            .into_iter()
+            .zip(rows.iter_mut())
+            .enumerate()
+            .map(|(place, (slot, row))| (slot, place, &mut **row))
+            .collect();
+        rows.sort_by_key(|(slot, ..)| slot.index());
         let mut launched = Vec::new();
-        for (cohort, places) in rows.chunks_mut(plan.width()).zip(places.chunks(plan.width())) {
+        for cohort in rows.chunks_mut(plan.width()) {
+            let slots: Vec<Slot> = cohort.iter().map(|(slot, ..)| slot.clone()).collect();
+            let cohort: Vec<&mut Row> = cohort.iter_mut().map(|(.., row)| &mut **row).collect();
             let width = plan.padded(cohort.len());
-            let tokens = next_tokens(cohort, width)?;
-            let positions = self.positions(cohort, width);
-            let mut attend = LockstepStep::new(&seats(cohort));
-            let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?;
-            launched.push((hidden, places));
+            let tokens = next_tokens(&cohort, width)?;
+            let positions = self.positions(&cohort, width);
+            let mut attend = UnpaddedStep::new(&mut self.exact, &slots, width, plan.most_attended_at_once)?;
+            launched.push(self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?);
         }
-        self.lockstep.advance(&seats(&mut rows));
+        self.exact.advance();
         let cohorts = rows.chunks_mut(plan.width()).zip(launched);
-        cohorts.map(|(cohort, (hidden, places))| self.finish_launch(&hidden, cohort, places)).collect()
+        let finish = |(cohort, hidden): (&mut [(Slot, usize, &mut Row)], Array)| {
+            let places: Vec<usize> = cohort.iter().map(|(_, place, _)| *place).collect();
+            let mut cohort: Vec<&mut Row> = cohort.iter_mut().map(|(.., row)| &mut **row).collect();
+            self.finish_launch(&hidden, &mut cohort, &places)
+        };
+        cohorts.map(finish).collect()
     }
 
     /// The row's tokens as a cache of its own.
     fn own_cache(&self, row: &Row) -> Result<KvCache> {
         match &row.kv {
             RowKv::Own(cache) => Ok(cache.clone()),
-            RowKv::Padded(slot) => self.padded.extract(slot),
-            RowKv::Seated(seat) => seat.extract(),
+            RowKv::Shared(slot) if row.execution == Execution::Exact => self.exact.extract(slot),
+            RowKv::Shared(slot) => self.batched.extract(slot),
         }
     }
 
@@ -245,6 +222,16 @@ impl MlxBackend {
         }
     }
 
+    /// Exact prefill cuts the prompt at multiples of this, wherever the engine would like to.
+    fn exact_chunk(&self) -> usize {
+        if self.reads_together(Execution::Exact) { CHUNK_OF_BLOCKS } else { CHUNK_ALONE }
+    }
+
+    /// A prompt's beginning can be taken over from another one in multiples of this.
+    fn granularity(&self, execution: Execution) -> usize {
+        if execution == Execution::Exact { self.exact_chunk() } else { 1 }
+    }
+
     fn why_not_exact(&self) -> BackendError {
         BackendError(self.facts.exact_width.clone().err().unwrap_or_default())
     }
@@ -255,7 +242,7 @@ impl Backend for MlxBackend {
     type Step = MlxStep;
 
     fn open(&mut self, request: &SessionRequest, execution: Execution) -> std::result::Result<Row, BackendError> {
-        if execution == Execution::Exact && self.exact.is_none() {
+        if execution == Execution::Exact && self.exact_plan.is_none() {
             return Err(self.why_not_exact());
         }
         let vocabulary = self.decoder.embed_tokens.outputs();
@@ -266,8 +253,8 @@ impl Backend for MlxBackend {
         }
         let cache = KvCache::new(&self.decoder.kv_shape)?;
         let mut row = Row::new(request, execution, cache).ok_or_else(|| BackendError("the prompt is empty".into()))?;
-        let granularity = if execution == Execution::Exact { EXACT_CHUNK } else { 1 };
-        if let Some(shared) = self.prefixes.longest(&row.prompt[..row.prefill_total()], execution, granularity) {
+        let unfed = &row.prompt[..row.prefill_total()];
+        if let Some(shared) = self.prefixes.longest(unfed, execution, self.granularity(execution)) {
             row.position = shared.length();
             row.kv = RowKv::Own(shared);
         }
@@ -278,48 +265,53 @@ impl Backend for MlxBackend {
         (row.position as usize).min(row.prefill_total())
     }
 
-    fn prefill(&mut self, row: &mut Row, limit: usize) -> std::result::Result<usize, BackendError> {
-        let (start, total) = (row.position as usize, row.prefill_total());
-        if start >= total {
-            return Ok(0);
-        }
-        let RowKv::Own(cache) = &mut row.kv else {
-            return Err(BackendError("a session that decodes can't be prefilled again".into()));
+    fn next_chunk(&self, row: &Row, limit: usize) -> usize {
+        let start = row.position as usize;
+        let chunk = self.exact_chunk();
+        let most = match row.execution {
+            Execution::Exact if self.reads_together(Execution::Exact) => {
+                ((start + limit) / chunk).max(start / chunk + 1) * chunk - start
+            }
+            Execution::Exact => chunk - start % chunk,
+            Execution::Batched | Execution::Serialized => limit.max(1),
         };
-        let limit = if row.execution == Execution::Exact { EXACT_CHUNK - start % EXACT_CHUNK } else { limit.max(1) };
-        let end = total.min(start + limit);
-        self.read_tokens(cache, &row.prompt[start..end])?;
-        eval(cache.arrays())?;
-        row.position = end as i32;
-        if end == total {
-            self.prefixes.keep(&row.prompt[..total], row.execution, cache);
-        }
-        Ok(end - start)
+        row.prefill_total().saturating_sub(start).min(most)
     }
 
-    fn reads_together(&self) -> bool {
-        true
+    fn shareable(&self, one: &[u32], other: &[u32], execution: Execution) -> usize {
+        common_beginning(one, other, self.granularity(execution))
+    }
+
+    fn prefill(&mut self, row: &mut Row, limit: usize) -> std::result::Result<usize, BackendError> {
+        match self.next_chunk(row, limit) {
+            0 => Ok(0),
+            _ => Ok(self.prefill_together(&mut [(row, limit)])?.into_iter().sum()),
+        }
+    }
+
+    fn reads_together(&self, execution: Execution) -> bool {
+        match execution {
+            Execution::Serialized => false,
+            Execution::Batched => true,
+            Execution::Exact => self.exact_plan.as_ref().is_some_and(|plan| plan.reads_in_blocks),
+        }
     }
 
     fn prefill_together(&mut self, rows: &mut [(&mut Row, usize)]) -> std::result::Result<Vec<usize>, BackendError> {
-        let (mut tokens, mut offsets, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        let mut caches = Vec::with_capacity(rows.len());
-        for (row, limit) in rows.iter() {
+        let is_exact = rows.iter().any(|(row, _)| row.execution == Execution::Exact);
+        let counts: Vec<usize> = rows.iter().map(|(row, limit)| self.next_chunk(row, *limit)).collect();
+        let caches = rows.iter().map(|(row, _)| self.own_cache(row));
+        let mut caches = caches.collect::<Result<Vec<KvCache>>>()?;
+        let readings = rows.iter().zip(&mut caches).zip(&counts).map(|(((row, _), cache), count)| {
             let start = row.position as usize;
-            let end = row.prefill_total().min(start + *limit);
-            tokens.extend_from_slice(&row.prompt[start..end]);
-            offsets.extend(start as i32..end as i32);
-            counts.push(end - start);
-            caches.push(self.own_cache(row)?);
+            Reading { cache, tokens: &row.prompt[start..start + count] }
+        });
+        let mut readings: Vec<Reading<'_>> = readings.collect();
+        match is_exact && self.reads_together(Execution::Exact) {
+            true => read_in_blocks(&self.decoder, self.facts.device, &mut readings, self.exact_chunk())?,
+            false => read_packed(&self.decoder, self.facts.device, &mut readings)?,
         }
-        let positions = Positions::each(offsets, self.facts.device);
-        let ids = Array::from_slice(&tokens, &[tokens.len() as i32]);
-        let parts = caches.iter_mut().zip(&counts).map(|(cache, count)| (Prefill(cache), *count as i32));
-        let mut attend = PrefillTogether(parts.collect());
-        self.decoder.hidden(&ids, &mut Step { positions: &positions, attend: &mut attend })?;
-        eval(caches.iter().flat_map(KvCache::arrays))?;
-        for (((row, _), mut cache), count) in rows.iter_mut().zip(caches).zip(&counts) {
-            cache.advance(*count as i32);
+        for (((row, _), cache), count) in rows.iter_mut().zip(caches).zip(&counts) {
             row.position += *count as i32;
             if row.position as usize == row.prefill_total() {
                 self.prefixes.keep(&row.prompt[..row.prefill_total()], row.execution, &cache);
@@ -332,16 +324,20 @@ impl Backend for MlxBackend {
     fn launch(&mut self, rows: &mut [&mut Row], execution: Execution) -> std::result::Result<MlxStep, BackendError> {
         let launched = match execution {
             Execution::Serialized => {
-                let alone = rows.iter_mut().enumerate().map(|(place, row)| self.launch_alone(row, place));
+                let width = self.comfortable_width(1);
+                let alone = rows.iter_mut().enumerate().map(|(place, row)| self.launch_alone(row, place, width));
                 alone.collect::<Result<Vec<_>>>()?
             }
             Execution::Batched => match rows {
-                [only] => vec![self.launch_alone(only, 0)?],
-                many => vec![self.launch_padded(many)?],
+                [only] => vec![self.launch_alone(only, 0, self.comfortable_width(1))?],
+                many => vec![self.launch_batched(many)?],
             },
             Execution::Exact => {
-                let plan = self.exact.clone().ok_or_else(|| self.why_not_exact())?;
-                self.launch_exact(rows, &plan)?
+                let plan = self.exact_plan.clone().ok_or_else(|| self.why_not_exact())?;
+                match rows {
+                    [only] => vec![self.launch_alone(only, 0, plan.padded(1))?],
+                    many => self.launch_exact(many, &plan)?,
+                }
             }
         };
         Ok(MlxStep(launched))
@@ -378,7 +374,8 @@ impl Backend for MlxBackend {
 
     fn reset_peak_memory(&mut self) {
         self.prefixes.clear();
-        self.padded.clear_unused();
+        self.batched.clear_unused();
+        self.exact.clear_unused();
         if let Err(error) = memory::reset_peak_memory() {
             tracing::warn!("MLX did not reset its peak memory: {}", error.what());
         }
@@ -431,11 +428,19 @@ fn next_tokens(rows: &[&mut Row], width: usize) -> Result<Array> {
     concatenate(&tokens, 0)
 }
 
-/// The seats of rows that have one.
-fn seats<'a>(rows: &'a mut [&mut Row]) -> Vec<&'a mut Seat> {
-    let seats = rows.iter_mut().filter_map(|row| match &mut row.kv {
-        RowKv::Seated(seat) => Some(seat),
-        RowKv::Own(_) | RowKv::Padded(_) => None,
+/// The rows' slots in the cache that they share; moves those in that have a cache of their own, the longest first.
+fn join(shared: &mut SharedKvCache, rows: &mut [&mut Row]) -> Result<Vec<Slot>> {
+    let mut new: Vec<&mut Row> =
+        rows.iter_mut().filter(|row| matches!(row.kv, RowKv::Own(_))).map(|row| &mut **row).collect();
+    new.sort_by_key(|row| Reverse(row.position));
+    for row in new {
+        if let RowKv::Own(cache) = &row.kv {
+            row.kv = RowKv::Shared(shared.join(cache)?);
+        }
+    }
+    let slots = rows.iter().filter_map(|row| match &row.kv {
+        RowKv::Shared(slot) => Some(slot.clone()),
+        RowKv::Own(_) => None,
     });
-    seats.collect()
+    Ok(slots.collect())
 }

@@ -25,6 +25,7 @@ mod mlp;
 mod norm;
 mod olmo2;
 mod phi3;
+mod prefill;
 mod prefix;
 mod probe;
 mod quantization;

@@ -14,6 +14,13 @@ const SHORTEST: usize = 16;
 /// The most memory that is kept, all caches together.
 const MOST_BYTES: usize = 512 << 20;
 
+/// How many tokens two prompts have in common at their beginnings, cut to a multiple of `granularity` unless they are the
+/// very same.
+pub(super) fn common_beginning(one: &[u32], other: &[u32], granularity: usize) -> usize {
+    let common = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    if one == other { common } else { common / granularity * granularity }
+}
+
 /// The newest prefilled caches.
 #[derive(Debug, Default)]
 pub(super) struct PrefixStore {
@@ -34,10 +41,7 @@ impl PrefixStore {
     /// of the very same tokens.
     pub fn longest(&self, tokens: &[u32], execution: Execution, granularity: usize) -> Option<KvCache> {
         let exact = execution == Execution::Exact;
-        let shared = |entry: &Entry| {
-            let common = entry.tokens.iter().zip(tokens).take_while(|(one, other)| one == other).count();
-            if *entry.tokens == *tokens { common } else { common / granularity * granularity }
-        };
+        let shared = |entry: &Entry| common_beginning(&entry.tokens, tokens, granularity);
         let entries = self.entries.iter().filter(|entry| entry.exact == exact);
         let usable = entries.map(|entry| (shared(entry), entry)).filter(|(length, _)| *length >= SHORTEST);
         let caches = usable.filter_map(|(length, entry)| entry.cache.beginning(length as i32));

@@ -3,7 +3,9 @@
 //! Matrix kernels choose their blocking by the number of rows, so a row's bits may depend on how many there are, and
 //! at some widths on where among them it stands. Exact execution needs one width at which only the row itself counts.
 //! This asks the model's own matrices, with random rows in changing places beside changing neighbours; and it asks the
-//! model's attention whether a session gets the same bits alone and beside others that are equally long.
+//! model's attention whether a session gets the same bits alone and beside others that are equally long. For prefill it
+//! asks whether blocks of rows can share a pass: kernels tile rows, so a row's place within its block may count, but the
+//! block's place and the number of blocks must not.
 
 use super::attention::Attention;
 use super::decoder::Decoder;
@@ -22,7 +24,22 @@ pub(super) struct ExactPlan {
     /// few rows run that most of the cohort would be padding.
     widths: Vec<usize>,
     /// How many equally long sessions may be attended at once.
-    pub most_in_lockstep: usize,
+    pub most_attended_at_once: usize,
+    /// Whether prompts share passes, in blocks.
+    pub reads_in_blocks: bool,
+}
+
+/// Rows of a block of prefill. OpenBLAS's kernels take rows by twelve, so a row's place among these may count.
+pub(super) const BLOCK: usize = 12;
+/// Rows that a pass of blocks may have: those that the probe tries. Two or four threads share them without cutting a
+/// block.
+const PASSES: [usize; 6] = [48, 96, 144, 192, 288, 384];
+/// The most rows of a pass.
+pub(super) const LARGEST_PASS: usize = 384;
+
+/// How many rows a pass has that holds `rows`.
+pub(super) fn rows_of_pass(rows: usize) -> usize {
+    PASSES.into_iter().find(|allowed| *allowed >= rows).unwrap_or(rows)
 }
 
 impl ExactPlan {
@@ -40,7 +57,7 @@ impl ExactPlan {
 /// Widths to try, the one preferred first: the wider a cohort, the less a row costs.
 fn candidates(device: DeviceKind) -> &'static [usize] {
     match device {
-        DeviceKind::Cpu => &[16, 12, 8, 4, 2, 1],
+        DeviceKind::Cpu => &[32, 16, 12, 8, 4, 2, 1],
         DeviceKind::Gpu => &[32, 16, 8, 4, 2, 1],
     }
 }
@@ -89,7 +106,9 @@ fn plan(decoder: &Decoder, width: usize, device: DeviceKind) -> Result<Option<Ex
     for attention in decoder.layers.iter().take(DISTINCT_LAYERS).map(|layer| layer.attention()) {
         attends_alike &= attends_together_as_alone(attention, width, device, decoder.kv_shape.dtype)?;
     }
-    Ok(Some(ExactPlan { widths, most_in_lockstep: if attends_alike { width } else { 1 } }))
+    // A GPU is busy with one prompt, and its kernels change with the number of rows.
+    let reads_in_blocks = device == DeviceKind::Cpu && blocks_are_alike(decoder)?;
+    Ok(Some(ExactPlan { widths, most_attended_at_once: if attends_alike { width } else { 1 }, reads_in_blocks }))
 }
 
 /// Layers differ in their windows at most, and in the first few of them each kind comes up.
@@ -109,6 +128,32 @@ fn row_products(decoder: &Decoder, width: usize) -> Result<Option<Vec<Array>>> {
         products.push(first_row(|x| experts.forward(x), experts.gate.weight().inputs(), width, dtype, 0)?);
     }
     Ok(products.into_iter().collect())
+}
+
+/// Whether a block of random rows has the same products in every place of every pass, beside other blocks.
+fn blocks_are_alike(decoder: &Decoder) -> Result<bool> {
+    if decoder.layers.iter().any(|layer| layer.experts().is_some()) {
+        return Ok(false);
+    }
+    let dtype = decoder.kv_shape.dtype;
+    let weights = decoder.layers.first().map(|layer| layer.weights()).unwrap_or_default();
+    for (seed, weight) in (0..).zip(weights) {
+        let [block, stranger] = [seed, seed + 100].map(|seed| noise(&[BLOCK as i32, weight.inputs()], seed, dtype));
+        let (block, stranger) = (block?, stranger?);
+        let mut expected: Option<Array> = None;
+        for (rows, parity) in PASSES.into_iter().flat_map(|rows| [(rows, 0), (rows, 1)]) {
+            let pass = (0..rows / BLOCK).map(|place| if place % 2 == parity { &block } else { &stranger });
+            let products = weight.product(&concatenate(&pass.collect::<Vec<_>>(), 0)?)?;
+            let products = products.reshape(&[(rows / BLOCK) as i32, BLOCK as i32, -1])?;
+            for place in (0..products.dim(0)).filter(|place| *place % 2 == parity as i32) {
+                let product = products.try_index(place)?;
+                if !expected.get_or_insert_with(|| product.clone()).eq_exact(product)? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// What `product` gives for the first of `width` random rows of `inputs` numbers; none where a row's result changes as

@@ -1,6 +1,6 @@
 //! One session on the device: its KV cache, its sampling, its place in the prompt and in its random numbers.
 
-use super::kv::{KvCache, Seat, Slot};
+use super::kv::{KvCache, Slot};
 use super::sampler::{Draw, PENALTY_WINDOW};
 use crate::protocol::{Execution, Sampling, SessionRequest};
 use mlx_rs::Array;
@@ -29,10 +29,8 @@ pub struct Row {
 #[derive(Debug)]
 pub(super) enum RowKv {
     Own(KvCache),
-    /// Batched execution's.
-    Padded(Slot),
-    /// Exact execution's.
-    Seated(Seat),
+    /// In the cache that the sessions of its execution share.
+    Shared(Slot),
 }
 
 /// The token that the row feeds next.

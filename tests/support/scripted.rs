@@ -188,8 +188,12 @@ impl Backend for ScriptedBackend {
         Ok(tokens)
     }
 
-    fn reads_together(&self) -> bool {
-        self.script.reads_together
+    fn next_chunk(&self, row: &Row, limit: usize) -> usize {
+        limit.min(row.request.prompt.len() - 1 - row.prefilled)
+    }
+
+    fn reads_together(&self, execution: Execution) -> bool {
+        self.script.reads_together && execution == Execution::Batched
     }
 
     fn prefill_together(&mut self, rows: &mut [(&mut Row, usize)]) -> Result<Vec<usize>, BackendError> {

@@ -1,11 +1,13 @@
 //! Attention over keys and values: fused by MLX, or step by step where the architecture caps the scores.
 
 use super::super::mlp::{exponentials, scalar};
-use super::AttentionSettings;
+use super::{AttentionSettings, padded_to, rows};
 use mlx_rs::error::Result;
 use mlx_rs::fast::{ScaledDotProductAttentionMask, scaled_dot_product_attention};
-use mlx_rs::ops::{arange, select, softmax_axis, tanh};
+use mlx_rs::ops::indexing::TryIndexOp;
+use mlx_rs::ops::{arange, concatenate, select, softmax_axis, tanh};
 use mlx_rs::{Array, Dtype};
+use std::ops::Range;
 
 /// Which keys a query sees.
 #[derive(Debug)]
@@ -74,11 +76,7 @@ fn attention_in_steps(
         queries = queries.reshape(&[batch, kv_heads, heads / kv_heads, length, head_dim])?;
         (keys, values) = (keys.expand_dims(2)?, values.expand_dims(2)?);
     }
-    let mut scores = queries.matmul(keys)?;
-    if let Some(cap) = settings.softcap {
-        let cap = scalar(cap, &scores)?;
-        scores = tanh(scores.divide(&cap)?)?.multiply(cap)?;
-    }
+    let mut scores = capped(queries.matmul(keys)?, settings)?;
     let seen = match mask {
         Mask::None => None,
         Mask::Causal => Some(window_mask(0, places - length, length, places)?),
@@ -95,6 +93,59 @@ fn attention_in_steps(
         softmax_axis(&scores, -1, true)?.matmul(values)?
     };
     if is_grouped { output.reshape(&[batch, heads, length, head_dim]) } else { Ok(output) }
+}
+
+fn capped(scores: Array, settings: AttentionSettings) -> Result<Array> {
+    let Some(cap) = settings.softcap else { return Ok(scores) };
+    let cap = scalar(cap, &scores)?;
+    tanh(scores.divide(&cap)?)?.multiply(cap)
+}
+
+/// Neighbouring rows of a step whose sessions stand in neighbouring rooms and see equally many places.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Rows of the step.
+    pub rows: Range<i32>,
+    /// Rooms of the cache.
+    pub rooms: Range<i32>,
+    /// The first place that a token sees.
+    pub seen: i32,
+}
+
+/// [`attend_one_token`] for each run by itself, with the same bits: queries [T, heads, head_dim], keys and values
+/// [rooms, kv_heads, K, head_dim] → [T, heads · head_dim]. The runs' rows follow each other from 0 on; the rows behind
+/// the last one's get zeros.
+pub fn attend_each_run(
+    queries: &Array,
+    keys: &Array,
+    values: &Array,
+    runs: &[Run],
+    settings: AttentionSettings,
+) -> Result<Array> {
+    let (width, heads, kv_heads, head_dim) = (queries.dim(0), queries.dim(1), keys.dim(1), queries.dim(2));
+    let of_run = |array: &Array, run: &Run| array.try_index((run.rooms.clone(), .., run.seen.., ..));
+    if !settings.in_steps || queries.dtype() != Dtype::Float32 {
+        let outputs = runs.iter().map(|run| {
+            let queries = rows(queries, run.rows.clone())?;
+            attend_one_token(&queries, &of_run(keys, run)?, &of_run(values, run)?, None, settings)
+        });
+        return padded_to(width, outputs.collect::<Result<_>>()?);
+    }
+    // What is done number by number is done for all runs at once.
+    let queries = queries.reshape(&[width, kv_heads, heads / kv_heads, head_dim])?;
+    let queries = queries.multiply(scalar(settings.scale, &queries)?)?;
+    let keys = keys.swap_axes(-1, -2)?;
+    let (mut outputs, mut sums) = (Vec::with_capacity(runs.len()), Vec::with_capacity(runs.len()));
+    for run in runs {
+        let keys = keys.try_index((run.rooms.clone(), .., .., run.seen..))?;
+        let scores = capped(rows(&queries, run.rows.clone())?.matmul(keys)?, settings)?;
+        let shares = exponentials(&scores)?;
+        sums.push(shares.sum_axis(-1, true)?);
+        outputs.push(shares.matmul(of_run(values, run)?)?);
+    }
+    let output = concatenate(&outputs, 0)?.divide(concatenate(&sums, 0)?)?;
+    let real = output.dim(0);
+    padded_to(width, vec![output.reshape(&[real, heads * head_dim])?])
 }
 
 /// Which of the keys `first`..`start` + `count` each of `count` queries from `start` on sees: bool [count, keys].

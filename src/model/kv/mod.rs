@@ -1,16 +1,18 @@
 //! KV caches: what each layer keeps of the tokens that came before, for one session or for many at once.
 
 mod attention;
-mod lockstep;
 mod own;
 mod padded;
+mod shared;
 #[cfg(test)]
 mod tests;
+mod unpadded;
 
 pub use attention::attend_one_token;
-pub use lockstep::{LockstepCaches, LockstepStep, Seat};
-pub use own::{KvCache, OwnStep, Prefill, PrefillTogether};
-pub use padded::{PaddedKvCache, Slot};
+pub use own::{KvCache, OwnStep, PrefillStep, PromptPart};
+pub use padded::PaddedStep;
+pub use shared::{SharedKvCache, Slot};
+pub use unpadded::UnpaddedStep;
 
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;
@@ -210,8 +212,8 @@ fn padded_to(width: i32, mut outputs: Vec<Array>) -> Result<Array> {
 }
 
 /// The first place that a token at place `end` sees.
-fn window_start(settings: AttentionSettings, end: i32) -> i32 {
-    settings.window.map_or(0, |window| (end + 1 - window).max(0))
+fn window_start(window: Option<i32>, end: i32) -> i32 {
+    window.map_or(0, |window| (end + 1 - window).max(0))
 }
 
 /// `length` rounded up to whole growth steps.

@@ -4,7 +4,6 @@ use super::attention::{Mask, attend_one_token, attention, window_mask};
 use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rows, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
-use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexMutOp;
 
 /// One session's keys and values of all layers.
@@ -46,10 +45,6 @@ impl KvCache {
         Self { layers, length }
     }
 
-    pub(super) fn into_layers(self) -> Vec<LayerKv> {
-        self.layers
-    }
-
     /// What each layer holds of the tokens: [1, kv_heads, tokens, head_dim], as views.
     pub(super) fn layers(&self) -> Result<Vec<LayerKv>> {
         let views = self.layers.iter().map(|layer| {
@@ -59,10 +54,10 @@ impl KvCache {
         views.collect()
     }
 
-    /// Writes the next tokens of `layer`, keys and values [1, kv_heads, L, head_dim]; returns those from place `seen` up
-    /// to and including them.
-    fn append(&mut self, layer: usize, seen: i32, keys: &Array, values: &Array) -> Result<(Array, Array)> {
-        let (start, end) = (self.length, self.length + keys.dim(2));
+    /// Writes tokens of `layer` from place `start` on, keys and values [1, kv_heads, L, head_dim]; returns those from
+    /// place `seen` up to and including them.
+    fn append(&mut self, layer: usize, seen: i32, start: i32, keys: &Array, values: &Array) -> Result<(Array, Array)> {
+        let end = start + keys.dim(2);
         let held = &mut self.layers[layer];
         held.make_room(seen, end)?;
         let places = start - held.first..end - held.first;
@@ -72,39 +67,35 @@ impl KvCache {
     }
 }
 
-/// Attention of one session's next L tokens.
-#[derive(Debug)]
-pub struct Prefill<'a>(pub &'a mut KvCache);
+/// Tokens of one session that are attended at once in a pass over prompts.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptPart {
+    /// Which of the step's caches is the session's.
+    pub session: usize,
+    /// How many tokens the session has before these.
+    pub start: i32,
+    /// How many tokens are read.
+    pub tokens: i32,
+    /// How many rows of the pass are the part's: those behind its tokens are padding, which attends to nothing and gets
+    /// zeros.
+    pub rows: i32,
+}
 
-impl Attend for Prefill<'_> {
-    fn attend(
-        &mut self,
-        layer: usize,
-        queries: &Array,
-        keys: &Array,
-        values: &Array,
-        settings: AttentionSettings,
-    ) -> Result<Array> {
-        let (start, count) = (self.0.length(), keys.dim(0));
-        // [L, heads, head_dim] → [1, heads, L, head_dim].
-        let heads_first = |array: &Array| array.swap_axes(0, 1)?.expand_dims(0);
-        let seen = window_start(settings, start);
-        let (keys, values) = self.0.append(layer, seen, &heads_first(keys)?, &heads_first(values)?)?;
-        let mask = match settings.window {
-            Some(window) if start + count > window => Mask::Array(window_mask(seen, start, count, window)?),
-            _ if count == 1 => Mask::None,
-            _ => Mask::Causal,
-        };
-        let output = attention(&heads_first(queries)?, &keys, &values, settings, mask)?;
-        output.swap_axes(1, 2)?.reshape(&[count, -1])
+/// Attention of the next tokens of one session or of several, one part after the other.
+#[derive(Debug)]
+pub struct PrefillStep<'a, 'b> {
+    caches: &'a mut [&'b mut KvCache],
+    parts: Vec<PromptPart>,
+}
+
+impl<'a, 'b> PrefillStep<'a, 'b> {
+    /// A pass over `parts`, whose rows follow each other.
+    pub fn new(caches: &'a mut [&'b mut KvCache], parts: Vec<PromptPart>) -> Self {
+        Self { caches, parts }
     }
 }
 
-/// Attention of the next tokens of several sessions, of each as many as its number says, one session after the other.
-#[derive(Debug)]
-pub struct PrefillTogether<'a>(pub Vec<(Prefill<'a>, i32)>);
-
-impl Attend for PrefillTogether<'_> {
+impl Attend for PrefillStep<'_, '_> {
     fn attend(
         &mut self,
         layer: usize,
@@ -113,15 +104,30 @@ impl Attend for PrefillTogether<'_> {
         values: &Array,
         settings: AttentionSettings,
     ) -> Result<Array> {
-        let mut outputs = Vec::with_capacity(self.0.len());
-        let mut start = 0;
-        for (session, count) in &mut self.0 {
-            let of = |array: &Array| rows(array, start..start + *count);
-            outputs.push(session.attend(layer, &of(queries)?, &of(keys)?, &of(values)?, settings)?);
-            start += *count;
+        let mut outputs = Vec::with_capacity(self.parts.len());
+        let mut first = 0;
+        for part in &self.parts {
+            let of_part = |array: &Array| heads_first(&rows(array, first..first + part.tokens)?);
+            let (queries, keys, values) = (of_part(queries)?, of_part(keys)?, of_part(values)?);
+            let (start, count) = (part.start, part.tokens);
+            let seen = window_start(settings.window, start);
+            let (keys, values) = self.caches[part.session].append(layer, seen, start, &keys, &values)?;
+            let mask = match settings.window {
+                Some(window) if start + count > window => Mask::Array(window_mask(seen, start, count, window)?),
+                _ if count == 1 => Mask::None,
+                _ => Mask::Causal,
+            };
+            let output = attention(&queries, &keys, &values, settings, mask)?;
+            outputs.push(padded_to(part.rows, vec![output.swap_axes(1, 2)?.reshape(&[count, -1])?])?);
+            first += part.rows;
         }
-        concatenate(&outputs, 0)
+        padded_to(first, outputs)
     }
+}
+
+/// [L, heads, head_dim] → [1, heads, L, head_dim].
+fn heads_first(array: &Array) -> Result<Array> {
+    array.swap_axes(0, 1)?.expand_dims(0)
 }
 
 /// One decode step of one session over its own cache. A step may be wider than the session's one row: the others are
@@ -141,7 +147,7 @@ impl Attend for OwnStep<'_> {
         let end = self.0.length();
         let (width, queries) = (queries.dim(0), rows(queries, 0..1)?);
         let (keys, values) = (rows(keys, 0..1)?, rows(values, 0..1)?);
-        let (held, seen) = (&mut self.0.layers[layer], window_start(settings, end));
+        let (held, seen) = (&mut self.0.layers[layer], window_start(settings.window, end));
         held.make_room(seen, end + 1)?;
         let (keys, values) = held.append(0..1, seen, end, &keys, &values)?;
         padded_to(width, vec![attend_one_token(&queries, &keys, &values, None, settings)?])

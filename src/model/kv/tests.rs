@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{
-    Attend, AttentionSettings, GROWTH, KvCache, KvShape, LockstepCaches, LockstepStep, OwnStep, PaddedKvCache, Prefill,
+    Attend, AttentionSettings, GROWTH, KvCache, KvShape, OwnStep, PaddedStep, PrefillStep, PromptPart, SharedKvCache,
+    UnpaddedStep,
 };
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
@@ -33,7 +34,7 @@ impl Session {
         };
         let (queries, keys, values) = (random(0, HEADS), random(1, SHAPE.kv_heads), random(2, SHAPE.kv_heads));
         let mut cache = KvCache::new(&SHAPE).unwrap();
-        let expected = Prefill(&mut cache).attend(0, &queries, &keys, &values, SETTINGS).unwrap();
+        let expected = read(&mut cache, [&queries, &keys, &values]);
         Self { queries, keys, values, expected }
     }
 
@@ -46,8 +47,7 @@ impl Session {
         let mut cache = KvCache::new(&SHAPE).unwrap();
         while cache.length() < tokens {
             let places = cache.length()..tokens.min(cache.length() + chunk);
-            let [queries, keys, values] = self.tokens(places.clone());
-            let given = Prefill(&mut cache).attend(0, &queries, &keys, &values, SETTINGS).unwrap();
+            let given = read(&mut cache, self.tokens(places.clone()).each_ref());
             self.check(&given, places.clone());
             cache.advance(places.end - places.start);
         }
@@ -59,6 +59,13 @@ impl Session {
         let far = given.subtract(expected).unwrap().abs().unwrap().max(None).unwrap().item_exact::<f32>();
         assert!(far < 1e-5, "tokens {places:?} are off by {far}");
     }
+}
+
+/// What attention gives for a session's next queries, keys and values.
+fn read(cache: &mut KvCache, [queries, keys, values]: [&Array; 3]) -> Array {
+    let (start, tokens) = (cache.length(), queries.dim(0));
+    let part = PromptPart { session: 0, start, tokens, rows: tokens };
+    PrefillStep::new(&mut [cache], vec![part]).attend(0, queries, keys, values, SETTINGS).unwrap()
 }
 
 /// One token of each session at its place, side by side.
@@ -97,48 +104,58 @@ fn a_layer_with_a_window_holds_little_more_than_that() {
 }
 
 #[test]
-fn sessions_of_one_padded_cache_get_their_own_long_after_the_window() {
+fn sessions_attended_with_a_mask_get_their_own_long_after_the_window() {
     let (one, other, late) = (Session::new(2, 800), Session::new(3, 800), Session::new(4, 1200));
-    let mut padded = PaddedKvCache::default();
+    let mut shared = SharedKvCache::default();
     let mut slots =
-        vec![padded.join(&one.prefilled(300, 100)).unwrap(), padded.join(&other.prefilled(40, 40)).unwrap()];
+        vec![shared.join(&one.prefilled(300, 100)).unwrap(), shared.join(&other.prefilled(40, 40)).unwrap()];
     for step in 0..400 {
         if step == 300 {
             // Longer than all others, which moves them right.
-            slots.push(padded.join(&late.prefilled(900, 300)).unwrap());
+            slots.push(shared.join(&late.prefilled(900, 300)).unwrap());
         }
         let mut rows = vec![(&one, 300 + step), (&other, 40 + step)];
         if step >= 300 {
             rows.push((&late, 600 + step));
         }
         let [queries, keys, values] = side_by_side(&rows);
-        let mut attend = padded.step(&slots, slots.len()).unwrap();
+        let mut attend = PaddedStep::new(&mut shared, &slots, slots.len()).unwrap();
         check_all(&attend.attend(0, &queries, &keys, &values, SETTINGS).unwrap(), &rows);
         attend.finish();
     }
-    let mut alone = padded.extract(&slots[1]).unwrap();
+    let mut alone = shared.extract(&slots[1]).unwrap();
     assert_eq!(alone.length(), 440);
     let [queries, keys, values] = other.tokens(440..441);
     other.check(&OwnStep(&mut alone).attend(0, &queries, &keys, &values, SETTINGS).unwrap(), 440..441);
 }
 
 #[test]
-fn equally_long_sessions_get_their_own_long_after_the_window() {
-    let (one, other) = (Session::new(5, 800), Session::new(6, 800));
-    let mut caches = LockstepCaches::new(4);
-    // Read in other chunks, so that they hold other places.
-    let mut first = caches.join(one.prefilled(300, 300)).unwrap();
-    let mut second = caches.join(other.prefilled(300, 7)).unwrap();
-    for step in 300..700 {
-        let mut seats = [&mut first, &mut second];
-        assert_eq!(caches.order(&mut seats).unwrap(), [0, 1]);
-        let rows = [(&one, step), (&other, step)];
-        let [queries, keys, values] = side_by_side(&rows);
-        let given = LockstepStep::new(&seats).attend(0, &queries, &keys, &values, SETTINGS).unwrap();
-        check_all(&given, &rows);
-        caches.advance(&seats);
+fn sessions_attended_over_their_own_tokens_get_their_own_long_after_the_window() {
+    let (one, other, short) = (Session::new(5, 800), Session::new(6, 800), Session::new(7, 800));
+    let mut shared = SharedKvCache::default();
+    // Two are equally long, but read in other chunks, so that they hold other places; one leaves half way.
+    let mut slots = vec![
+        shared.join(&one.prefilled(300, 300)).unwrap(),
+        shared.join(&short.prefilled(50, 50)).unwrap(),
+        shared.join(&other.prefilled(300, 7)).unwrap(),
+    ];
+    for step in 0..400 {
+        let mut rows = vec![(&one, 300 + step), (&short, 50 + step), (&other, 300 + step)];
+        if step == 200 {
+            slots.remove(1);
+        }
+        if step >= 200 {
+            rows.remove(1);
+        }
+        // The rows behind the sessions' are padding.
+        let mut with_padding = rows.clone();
+        with_padding.resize(4, (&one, 0));
+        let [queries, keys, values] = side_by_side(&with_padding);
+        let mut attend = UnpaddedStep::new(&mut shared, &slots, 4, 2).unwrap();
+        check_all(&attend.attend(0, &queries, &keys, &values, SETTINGS).unwrap(), &rows);
+        shared.advance();
     }
-    let mut alone = second.extract().unwrap();
+    let mut alone = shared.extract(&slots[1]).unwrap();
     let [queries, keys, values] = other.tokens(700..701);
     other.check(&OwnStep(&mut alone).attend(0, &queries, &keys, &values, SETTINGS).unwrap(), 700..701);
 }

@@ -1,0 +1,236 @@
+//! Many sessions in one cache, aligned on the right, so that a decode step writes the tokens of all of them at once.
+//!
+//! Every session has a slot. All sessions write their next token at the same place, `end`; a session of n tokens holds
+//! the places from `end − n` on, and nobody reads what lies before. A slot whose session left is reused by the next
+//! that joins; when half of the slots are empty, the cache is packed.
+
+use super::{KvCache, LayerKv, window_start};
+use mlx_rs::Array;
+use mlx_rs::error::Result;
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::{Rc, Weak};
+
+/// A session's place in the shared cache; dropping the last clone frees it.
+#[derive(Clone, Debug)]
+pub struct Slot(Rc<Cell<usize>>);
+
+impl Slot {
+    /// Where it stands among the cache's slots now; sessions that leave or join may move it.
+    pub fn index(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// The shared cache.
+#[derive(Debug, Default)]
+pub struct SharedKvCache {
+    /// [rooms, kv_heads, capacity, head_dim] each; empty before the first session joined.
+    layers: Vec<LayerKv>,
+    slots: Vec<SlotState>,
+    end: i32,
+}
+
+#[derive(Debug)]
+struct SlotState {
+    /// The first place that holds a token of the session.
+    start: i32,
+    session: Weak<Cell<usize>>,
+}
+
+impl SlotState {
+    fn is_live(&self) -> bool {
+        self.session.strong_count() > 0
+    }
+}
+
+impl SharedKvCache {
+    /// Moves a session's cache in. Where several join, the longest goes first: a longer one than all others moves them.
+    pub fn join(&mut self, cache: &KvCache) -> Result<Slot> {
+        let length = cache.length();
+        self.drop_trailing();
+        let slot = if self.slots.is_empty() {
+            self.layers = cache.layers()?;
+            self.end = length;
+            0
+        } else {
+            self.shift_right(length - self.end)?;
+            let slot = self.free_slot()?;
+            let start = self.end - length;
+            for (layer, tokens) in self.layers.iter_mut().zip(cache.layers()?) {
+                // All sessions end at one place: what lies before this one's window lies before everyone's.
+                layer.drop_before(if tokens.first > 0 { start + tokens.first } else { 0 })?;
+                layer.write(slot as i32, start + tokens.first, &tokens)?;
+            }
+            slot
+        };
+        let start = self.end - length;
+        let session = Rc::new(Cell::new(slot));
+        let state = SlotState { start, session: Rc::downgrade(&session) };
+        match self.slots.get_mut(slot) {
+            Some(free) => *free = state,
+            None => self.slots.push(state),
+        }
+        Ok(Slot(session))
+    }
+
+    /// A copy of a session's tokens as a cache of its own.
+    pub fn extract(&self, slot: &Slot) -> Result<KvCache> {
+        let start = self.slots[slot.index()].start;
+        let layers = self.layers.iter().map(|layer| layer.part(slot.index() as i32, start, self.end));
+        Ok(KvCache::from_layers(layers.collect::<Result<_>>()?, self.end - start))
+    }
+
+    /// Packs the cache where the `sessions` that are about to take a step leave half of its slots empty.
+    pub fn tidy(&mut self, sessions: usize) -> Result<()> {
+        self.drop_trailing();
+        if sessions * 2 <= self.slots.len() { self.pack() } else { Ok(()) }
+    }
+
+    /// Counts the token that all layers have taken for every session.
+    pub fn advance(&mut self) {
+        self.end += 1;
+    }
+
+    /// Frees the memory where all sessions have left.
+    pub fn clear_unused(&mut self) {
+        self.drop_trailing();
+        if self.slots.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// How a step of the sessions in `slots`, one token each, in this order, followed by rows of padding up to `width`
+    /// rows, lies in the rooms from `first_room` on.
+    pub(super) fn layout(&mut self, slots: &[Slot], width: usize, first_room: usize) -> Result<Layout> {
+        let last = slots.iter().map(|slot| slot.index() + 1).max().unwrap_or(0);
+        let rooms = first_room..last.max(first_room + width);
+        self.make_rooms(rooms.end)?;
+        let in_order = rooms.len() == width && slots.iter().zip(rooms.clone()).all(|(slot, room)| slot.index() == room);
+        let row_of_slot = (!in_order).then(|| {
+            // Rooms without a session get row 0's token, which nobody sees.
+            let mut rows = vec![0_i32; rooms.len()];
+            for (row, slot) in (0..).zip(slots) {
+                rows[slot.index() - first_room] = row;
+            }
+            Array::from_slice(&rows, &[rows.len() as i32])
+        });
+        let starts = slots.iter().map(|slot| self.slots[slot.index()].start).collect();
+        Ok(Layout { rooms: rooms.start as i32..rooms.end as i32, row_of_slot, starts, needed: self.first_needed() })
+    }
+
+    /// Writes a step's keys and values [width, kv_heads, head_dim] at the common end; returns those of the layout's rooms
+    /// from place `seen` up to and including them.
+    pub(super) fn append(
+        &mut self,
+        layer: usize,
+        layout: &Layout,
+        window: Option<i32>,
+        seen: i32,
+        keys: &Array,
+        values: &Array,
+    ) -> Result<(Array, Array)> {
+        let end = self.end;
+        let held = &mut self.layers[layer];
+        held.make_room(layout.needed.max(window_start(window, end)), end + 1)?;
+        held.append(layout.rooms.clone(), seen, end, &layout.into_rooms(keys)?, &layout.into_rooms(values)?)
+    }
+
+    /// The place at which all sessions write their next token.
+    pub(super) fn end(&self) -> i32 {
+        self.end
+    }
+
+    /// The first place that any session holds.
+    fn first_needed(&self) -> i32 {
+        let live = self.slots.iter().filter(|slot| slot.is_live());
+        live.map(|slot| slot.start).min().unwrap_or(self.end)
+    }
+
+    fn drop_trailing(&mut self) {
+        while self.slots.last().is_some_and(|slot| !slot.is_live()) {
+            self.slots.pop();
+        }
+    }
+
+    /// A slot without a session.
+    fn free_slot(&mut self) -> Result<usize> {
+        if let Some(free) = self.slots.iter().position(|slot| !slot.is_live()) {
+            return Ok(free);
+        }
+        self.make_rooms(self.slots.len() + 1)?;
+        Ok(self.slots.len())
+    }
+
+    /// In doublings, so that n joins copy the cache log n times.
+    fn make_rooms(&mut self, needed: usize) -> Result<()> {
+        for layer in &mut self.layers {
+            let rooms = layer.rooms();
+            let doubled = (needed as i32).max(2 * rooms);
+            if rooms < needed as i32 {
+                layer.add_rooms(doubled - rooms)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room on the left for a session that is longer than all others.
+    fn shift_right(&mut self, places: i32) -> Result<()> {
+        if places <= 0 {
+            return Ok(());
+        }
+        for layer in &mut self.layers {
+            layer.shift_right(places)?;
+        }
+        for slot in &mut self.slots {
+            slot.start += places;
+        }
+        self.end += places;
+        Ok(())
+    }
+
+    /// Moves the live sessions together.
+    fn pack(&mut self) -> Result<()> {
+        let live: Vec<i32> =
+            (0..).zip(&self.slots).filter(|(_, slot)| slot.is_live()).map(|(index, _)| index).collect();
+        let rows = Array::from_slice(&live, &[live.len() as i32]);
+        for layer in &mut self.layers {
+            layer.keys = layer.keys.take_axis(&rows, 0)?;
+            layer.values = layer.values.take_axis(&rows, 0)?;
+        }
+        self.slots.retain(SlotState::is_live);
+        for (index, slot) in self.slots.iter().enumerate() {
+            if let Some(session) = slot.session.upgrade() {
+                session.set(index);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How the rows of a step lie in the cache's rooms.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub rooms: Range<i32>,
+    /// For each room the row whose token is written there, where they aren't the same.
+    row_of_slot: Option<Array>,
+    /// The first place of each row's session.
+    pub starts: Vec<i32>,
+    /// The first place that a session holds, whether it takes part or not.
+    needed: i32,
+}
+
+impl Layout {
+    /// [width, ..] → [rooms, ..].
+    pub fn into_rooms(&self, array: &Array) -> Result<Array> {
+        match &self.row_of_slot {
+            Some(rows) => array.take_axis(rows, 0),
+            None => Ok(array.clone()),
+        }
+    }
+
+    /// Whether row i stands in the i-th room.
+    pub fn is_in_order(&self) -> bool {
+        self.row_of_slot.is_none()
+    }
+}
