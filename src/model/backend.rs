@@ -3,7 +3,7 @@
 use super::attention::Step;
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
-use super::kv::{OwnStep, PaddedStep, SharedKvCache, Slot, UnpaddedStep};
+use super::kv::{ExactCaches, OwnStep, PaddedStep, Seat, SharedKvCache, Slot, UnpaddedStep};
 use super::load::load;
 use super::prefill::{Reading, read_alone, read_in_blocks, read_packed};
 use super::prefix::{PrefixStore, common_beginning};
@@ -37,7 +37,7 @@ pub struct MlxBackend {
     /// Batched execution's sessions.
     batched: SharedKvCache,
     /// Exact execution's sessions.
-    exact: SharedKvCache,
+    exact: ExactCaches,
     /// None where exact execution is not possible.
     exact_plan: Option<ExactPlan>,
     prefixes: PrefixStore,
@@ -83,7 +83,7 @@ impl MlxBackend {
         let loaded = load(files, &device, quantize, is_cancelled)?;
         Ok(Self {
             batched: SharedKvCache::default(),
-            exact: SharedKvCache::default(),
+            exact: ExactCaches::default(),
             exact_plan: loaded.exact.ok(),
             prefixes: PrefixStore::default(),
             decoder: loaded.decoder,
@@ -131,7 +131,16 @@ impl MlxBackend {
 
     /// One decode step of rows that share the batched cache.
     fn launch_batched(&mut self, rows: &mut [&mut Row]) -> Result<Launched> {
-        let slots = join(&mut self.batched, rows)?;
+        for row in longest_first(rows) {
+            if !matches!(row.kv, RowKv::Batched(_)) {
+                row.kv = RowKv::Batched(self.batched.join(&self.own_cache(row)?)?);
+            }
+        }
+        let slots = rows.iter().filter_map(|row| match &row.kv {
+            RowKv::Batched(slot) => Some(slot.clone()),
+            RowKv::Own(_) | RowKv::Exact(_) => None,
+        });
+        let slots: Vec<Slot> = slots.collect();
         let width = self.comfortable_width(rows.len());
         let tokens = next_tokens(rows, width)?;
         let positions = self.positions(rows, width);
@@ -144,41 +153,37 @@ impl MlxBackend {
 
     /// One decode step in cohorts, each row attending over exactly its own tokens.
     fn launch_exact(&mut self, rows: &mut [&mut Row], plan: &ExactPlan) -> Result<Vec<Launched>> {
-        let slots = join(&mut self.exact, rows)?;
-        self.exact.tidy(slots.len())?;
-        let mut rows: Vec<(Slot, usize, &mut Row)> = slots
-            .into_iter()
-            .zip(rows.iter_mut())
-            .enumerate()
-            .map(|(place, (slot, row))| (slot, place, &mut **row))
-            .collect();
-        rows.sort_by_key(|(slot, ..)| slot.index());
+        for row in longest_first(rows) {
+            if !matches!(row.kv, RowKv::Exact(_)) {
+                row.kv = RowKv::Exact(self.exact.join(&self.own_cache(row)?)?);
+            }
+        }
+        self.exact.tidy(&seats(rows))?;
+        let mut rows: Vec<(usize, &mut Row)> = rows.iter_mut().map(|row| &mut **row).enumerate().collect();
+        rows.sort_by_key(|(_, row)| match &row.kv {
+            RowKv::Exact(seat) => Some(seat.order()),
+            RowKv::Own(_) | RowKv::Batched(_) => None,
+        });
+        let (places, mut rows): (Vec<usize>, Vec<&mut Row>) = rows.into_iter().unzip();
         let mut launched = Vec::new();
         for cohort in rows.chunks_mut(plan.width()) {
-            let slots: Vec<Slot> = cohort.iter().map(|(slot, ..)| slot.clone()).collect();
-            let cohort: Vec<&mut Row> = cohort.iter_mut().map(|(.., row)| &mut **row).collect();
             let width = plan.padded(cohort.len());
-            let tokens = next_tokens(&cohort, width)?;
-            let positions = self.positions(&cohort, width);
-            let mut attend = UnpaddedStep::new(&mut self.exact, &slots, width, plan.most_attended_at_once)?;
+            let tokens = next_tokens(cohort, width)?;
+            let positions = self.positions(cohort, width);
+            let mut attend = UnpaddedStep::new(&mut self.exact, &seats(cohort), plan.most_attended_at_once)?;
             launched.push(self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?);
         }
         self.exact.advance();
-        let cohorts = rows.chunks_mut(plan.width()).zip(launched);
-        let finish = |(cohort, hidden): (&mut [(Slot, usize, &mut Row)], Array)| {
-            let places: Vec<usize> = cohort.iter().map(|(_, place, _)| *place).collect();
-            let mut cohort: Vec<&mut Row> = cohort.iter_mut().map(|(.., row)| &mut **row).collect();
-            self.finish_launch(&hidden, &mut cohort, &places)
-        };
-        cohorts.map(finish).collect()
+        let cohorts = rows.chunks_mut(plan.width()).zip(places.chunks(plan.width())).zip(launched);
+        cohorts.map(|((cohort, places), hidden)| self.finish_launch(&hidden, cohort, places)).collect()
     }
 
     /// The row's tokens as a cache of its own.
     fn own_cache(&self, row: &Row) -> Result<KvCache> {
         match &row.kv {
             RowKv::Own(cache) => Ok(cache.clone()),
-            RowKv::Shared(slot) if row.execution == Execution::Exact => self.exact.extract(slot),
-            RowKv::Shared(slot) => self.batched.extract(slot),
+            RowKv::Batched(slot) => self.batched.extract(slot),
+            RowKv::Exact(seat) => self.exact.extract(seat),
         }
     }
 
@@ -428,19 +433,18 @@ fn next_tokens(rows: &[&mut Row], width: usize) -> Result<Array> {
     concatenate(&tokens, 0)
 }
 
-/// The rows' slots in the cache that they share; moves those in that have a cache of their own, the longest first.
-fn join(shared: &mut SharedKvCache, rows: &mut [&mut Row]) -> Result<Vec<Slot>> {
-    let mut new: Vec<&mut Row> =
-        rows.iter_mut().filter(|row| matches!(row.kv, RowKv::Own(_))).map(|row| &mut **row).collect();
-    new.sort_by_key(|row| Reverse(row.position));
-    for row in new {
-        if let RowKv::Own(cache) = &row.kv {
-            row.kv = RowKv::Shared(shared.join(cache)?);
-        }
-    }
-    let slots = rows.iter().filter_map(|row| match &row.kv {
-        RowKv::Shared(slot) => Some(slot.clone()),
-        RowKv::Own(_) => None,
+/// The rows in the order in which they join a cache that they share.
+fn longest_first<'a>(rows: &'a mut [&mut Row]) -> Vec<&'a mut Row> {
+    let mut rows: Vec<&mut Row> = rows.iter_mut().map(|row| &mut **row).collect();
+    rows.sort_by_key(|row| Reverse(row.position));
+    rows
+}
+
+/// The seats of rows that have one.
+fn seats(rows: &[&mut Row]) -> Vec<Seat> {
+    let seats = rows.iter().filter_map(|row| match &row.kv {
+        RowKv::Exact(seat) => Some(seat.clone()),
+        RowKv::Own(_) | RowKv::Batched(_) => None,
     });
-    Ok(slots.collect())
+    seats.collect()
 }

@@ -1,6 +1,6 @@
 //! One session on the device: its KV cache, its sampling, its place in the prompt and in its random numbers.
 
-use super::kv::{KvCache, Slot};
+use super::kv::{KvCache, Seat, Slot};
 use super::sampler::{Draw, PENALTY_WINDOW};
 use crate::protocol::{Execution, Sampling, SessionRequest};
 use mlx_rs::Array;
@@ -29,8 +29,10 @@ pub struct Row {
 #[derive(Debug)]
 pub(super) enum RowKv {
     Own(KvCache),
-    /// In the cache that the sessions of its execution share.
-    Shared(Slot),
+    /// With batched execution's sessions.
+    Batched(Slot),
+    /// With exact execution's sessions.
+    Exact(Seat),
 }
 
 /// The token that the row feeds next.

@@ -87,6 +87,13 @@ impl SharedKvCache {
         if sessions * 2 <= self.slots.len() { self.pack() } else { Ok(()) }
     }
 
+    /// By how much the sessions' lengths differ at most once one of `length` tokens joins.
+    pub(super) fn spread_with(&self, length: i32) -> i32 {
+        let lengths = self.slots.iter().filter(|slot| slot.is_live()).map(|slot| self.end - slot.start);
+        let (shortest, longest) = lengths.fold((length, length), |(low, high), next| (low.min(next), high.max(next)));
+        longest - shortest
+    }
+
     /// Counts the token that all layers have taken for every session.
     pub fn advance(&mut self) {
         self.end += 1;

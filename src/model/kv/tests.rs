@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{
-    Attend, AttentionSettings, GROWTH, KvCache, KvShape, OwnStep, PaddedStep, PrefillStep, PromptPart, SharedKvCache,
-    UnpaddedStep,
+    Attend, AttentionSettings, ExactCaches, GROWTH, KvCache, KvShape, OwnStep, PaddedStep, PrefillStep, PromptPart,
+    SharedKvCache, UnpaddedStep,
 };
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
@@ -132,30 +132,38 @@ fn sessions_attended_with_a_mask_get_their_own_long_after_the_window() {
 #[test]
 fn sessions_attended_over_their_own_tokens_get_their_own_long_after_the_window() {
     let (one, other, short) = (Session::new(5, 800), Session::new(6, 800), Session::new(7, 800));
-    let mut shared = SharedKvCache::default();
-    // Two are equally long, but read in other chunks, so that they hold other places; one leaves half way.
-    let mut slots = vec![
-        shared.join(&one.prefilled(300, 300)).unwrap(),
-        shared.join(&short.prefilled(50, 50)).unwrap(),
-        shared.join(&other.prefilled(300, 7)).unwrap(),
+    let late = Session::new(8, 1200);
+    let mut caches = ExactCaches::default();
+    // Two are equally long, but read in other chunks, so that they hold other places; one leaves half way, and a much
+    // longer one joins.
+    let mut seats = vec![
+        caches.join(&one.prefilled(300, 300)).unwrap(),
+        caches.join(&short.prefilled(50, 50)).unwrap(),
+        caches.join(&other.prefilled(300, 7)).unwrap(),
     ];
     for step in 0..400 {
         let mut rows = vec![(&one, 300 + step), (&short, 50 + step), (&other, 300 + step)];
         if step == 200 {
-            slots.remove(1);
+            seats.remove(1);
         }
         if step >= 200 {
             rows.remove(1);
+        }
+        if step == 250 {
+            seats.push(caches.join(&late.prefilled(900, 300)).unwrap());
+        }
+        if step >= 250 {
+            rows.push((&late, 650 + step));
         }
         // The rows behind the sessions' are padding.
         let mut with_padding = rows.clone();
         with_padding.resize(4, (&one, 0));
         let [queries, keys, values] = side_by_side(&with_padding);
-        let mut attend = UnpaddedStep::new(&mut shared, &slots, 4, 2).unwrap();
+        let mut attend = UnpaddedStep::new(&mut caches, &seats, 2).unwrap();
         check_all(&attend.attend(0, &queries, &keys, &values, SETTINGS).unwrap(), &rows);
-        shared.advance();
+        caches.advance();
     }
-    let mut alone = shared.extract(&slots[1]).unwrap();
+    let mut alone = caches.extract(&seats[1]).unwrap();
     let [queries, keys, values] = other.tokens(700..701);
     other.check(&OwnStep(&mut alone).attend(0, &queries, &keys, &values, SETTINGS).unwrap(), 700..701);
 }
