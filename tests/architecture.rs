@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("mlx_rs", &["model"]),
     ("egui", &["ui", "app"]),
-    ("eframe", &["app"]),
+    ("eframe", &["app", "platform"]),
     ("egui_plot", &["ui", "app"]),
     ("egui_extras", &["ui", "app"]),
     ("egui_commonmark", &["ui", "app"]),

@@ -57,10 +57,8 @@ pub fn run(world: World) -> Result<(), WindowError> {
     let outcome =
         eframe::run_native("LLMEval", options, Box::new(|context| Ok(Box::new(WindowApp::new(context, world)))));
     outcome.map_err(|error| match error {
-        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) | eframe::Error::Wgpu(_) => {
-            WindowError::NoDisplay(innermost(&error.to_string()))
-        }
-        error => WindowError::Failed(error.to_string()),
+        eframe::Error::AppCreation(error) => WindowError::Failed(error.to_string()),
+        error => WindowError::NoDisplay(innermost(&error.to_string())),
     })
 }
 

@@ -12,7 +12,7 @@ use super::storage::{Storage, Stored};
 use super::verify::LiveVerify;
 use super::work::{Wake, Work, take_done};
 use super::{catalog, machine};
-use crate::platform::{MenuBar, SingleInstance};
+use crate::platform::{self, MenuBar, SingleInstance};
 use crate::protocol::{DeviceKind, ListedModel, MachineMemory, ModelSource};
 use crate::session::LoadedModel;
 use crate::state::{AppState, MemoryCard, RunRecord, Settings, ThemeChoice, Tone, presets};
@@ -89,11 +89,7 @@ impl WindowApp {
         let egui = context.egui_ctx.clone();
         crate::ui::install(&egui);
         let Stored { settings, notice } = world.storage.read_settings();
-        let is_software = context
-            .wgpu_render_state
-            .as_ref()
-            .is_some_and(|render| render.adapter.get_info().device_type == eframe::wgpu::DeviceType::Cpu);
-        let pace = Pace::new(egui.clone(), is_software);
+        let pace = Pace::new(egui.clone(), platform::is_drawn_by_software(context));
         let wake: Wake = Arc::new(move || egui.request_repaint());
         let mut state = AppState { presets: presets().unwrap_or_default(), ..AppState::default() };
         if let Some(notice) = notice {
@@ -328,7 +324,14 @@ impl eframe::App for WindowApp {
         self.press_menu_keys(input);
     }
 
-    fn on_exit(&mut self) {
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+}
+
+/// What the window does as it closes. eframe drops it then, on the thread that drew it.
+impl Drop for WindowApp {
+    fn drop(&mut self) {
         self.load = None;
         self.single = None;
         self.verify = None;
@@ -345,9 +348,5 @@ impl eframe::App for WindowApp {
         {
             tracing::warn!("the settings could not be saved: {error}");
         }
-    }
-
-    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
-        visuals.panel_fill.to_normalized_gamma_f32()
     }
 }

@@ -2,6 +2,8 @@
 
 use super::{GpuProblem, MenuCommand};
 use directories::BaseDirs;
+use eframe::CreationContext;
+use eframe::glow::{self, HasContext};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,6 +34,14 @@ pub fn receive_files(_on_file: impl Fn(PathBuf) + 'static) {}
 /// Why MLX can't compute on the GPU: on Linux it falls back to the CPU by itself.
 pub fn gpu_problem() -> Option<GpuProblem> {
     None
+}
+
+/// Whether the processor itself draws the window, for want of a GPU: Mesa says so in the name of its renderer.
+pub fn is_drawn_by_software(context: &CreationContext<'_>) -> bool {
+    let Some(gl) = &context.gl else { return false };
+    // Sound: the context is current on this thread while the window is made.
+    let renderer = unsafe { gl.get_parameter_string(glow::RENDERER) };
+    ["llvmpipe", "softpipe", "SwiftShader"].iter().any(|name| renderer.contains(name))
 }
 
 /// Where log files go: `$XDG_STATE_HOME/llmeval`. None where the system knows no home.

@@ -146,10 +146,7 @@ impl Bench {
     /// Closes the window as a person does.
     pub fn close(&mut self) {
         let _guard = self.runtime.enter();
-        if let Some(harness) = self.harness.take() {
-            let mut window = harness.into_state();
-            eframe::App::on_exit(&mut window);
-        }
+        self.harness = None;
     }
 
     pub fn harness(&mut self) -> &mut Harness<'static, WindowApp> {

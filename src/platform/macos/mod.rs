@@ -9,6 +9,7 @@ pub use open_files::receive_files;
 
 use super::{GpuProblem, missing_kernels};
 use directories::BaseDirs;
+use eframe::CreationContext;
 use objc2_metal::MTLCreateSystemDefaultDevice;
 use std::io;
 use std::os::unix::process::parent_id;
@@ -26,6 +27,11 @@ pub fn gpu_problem() -> Option<GpuProblem> {
         None if MTLCreateSystemDefaultDevice().is_none() => Some(GpuProblem::NoDevice),
         None => None,
     }
+}
+
+/// Whether the processor itself draws the window: never on macOS, where Metal does.
+pub fn is_drawn_by_software(_context: &CreationContext<'_>) -> bool {
+    false
 }
 
 /// Where log files go: `~/Library/Logs/LLMEval`. None where the system knows no home.
