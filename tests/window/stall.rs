@@ -17,10 +17,13 @@ fn largest_chunk(bench: &Bench) -> usize {
 }
 
 fn run_with_budget(ms: f64) -> Bench {
-    let script = Script { prefill_token: Duration::from_micros(200), ..Script::default() };
+    // The first session gives tokens for longer than it takes to tokenize the second one's prompt.
+    let (step, prefill_token) = (Duration::from_millis(1), Duration::from_micros(200));
+    let script = Script { step, prefill_token, ..Script::default() };
     let mut bench = Bench::open(Setting::script(script));
     bench.click("Parallel");
     bench.set("Sessions", 2.0);
+    bench.set("Max tokens", 400.0);
     bench.set("Stall budget", ms);
     bench.type_into("Prompt of session 1", &"read ".repeat(700));
     bench.run_to_end();
