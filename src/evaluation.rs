@@ -5,7 +5,7 @@
 
 use crate::engine::{EngineSettings, LoadCancel};
 use crate::hub::ModelFiles;
-use crate::model::{MlxBackend, Quantization};
+use crate::model::{MlxBackend, Quantization, can_quantize};
 use crate::platform;
 use crate::protocol::SessionUpdate;
 use crate::protocol::{
@@ -48,8 +48,10 @@ pub struct LoadOptions {
     /// The cohort width of exact execution; one at which nothing would be exact is refused. None leaves the choice to
     /// the load.
     pub exact_width: Option<u32>,
-    /// Packs the matrices of a dense checkpoint; one that is quantised already is refused.
+    /// Packs the matrices of a dense checkpoint.
     pub quantize: Option<Quantization>,
+    /// A model that can't be packed is loaded as it is stored instead of being refused.
+    pub quantizes_if_dense: bool,
 }
 
 /// [`load_model`], with options.
@@ -63,8 +65,10 @@ pub async fn load_model_with(
         return Err(LoadError::Device(problem.to_string()));
     }
     let load = move |files: &ModelFiles, cancel: &LoadCancel| {
-        let mut backend = MlxBackend::load_unless(files, options.quantize, &|| cancel.is_cancelled())
-            .map_err(|error| error.to_string())?;
+        let stays = options.quantizes_if_dense && !can_quantize(files).map_err(|error| error.to_string())?;
+        let quantize = options.quantize.filter(|_| !stays);
+        let mut backend =
+            MlxBackend::load_unless(files, quantize, &|| cancel.is_cancelled()).map_err(|error| error.to_string())?;
         if let Some(width) = options.exact_width {
             backend.set_exact_width(width).map_err(|error| error.to_string())?;
         }

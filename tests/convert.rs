@@ -1,8 +1,11 @@
 //! A dense checkpoint is quantised to what mlx-lm's converter makes of it, on its way to a folder or into memory.
 
 use crate::model_fixtures::root;
+use llmeval::engine::EngineSettings;
+use llmeval::evaluation::{LoadOptions, load_model_with};
 use llmeval::hub::{FolderFiles, ModelFiles};
-use llmeval::model::{MlxBackend, Quantization, convert};
+use llmeval::model::{MlxBackend, Quantization, can_quantize, convert};
+use llmeval::protocol::ModelSource;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -91,6 +94,22 @@ fn quantising_at_load_computes_what_the_converted_folder_computes() {
         assert_ne!(logits(&dense), logits(&stored), "{:?}: fewer bits must show", case.made);
         assert_eq!(at_load.facts().parameters, stored.facts().parameters);
     }
+}
+
+#[tokio::test]
+async fn a_load_that_packs_dense_models_only_leaves_the_others_as_they_are() {
+    let quantize = Some(Quantization::new(4, 32).unwrap());
+    let options = LoadOptions { quantize, quantizes_if_dense: true, ..LoadOptions::default() };
+    for (name, is_dense) in [("qwen3-bf16", true), ("qwen3-6bit-g64", false)] {
+        let folder = root().join("models").join(name);
+        assert_eq!(can_quantize(&source(&folder)).unwrap(), is_dense);
+        let engine = EngineSettings::default();
+        let model = load_model_with(ModelSource::Folder(folder.clone()), engine, options, |_| {}).await.unwrap();
+        let expected = MlxBackend::load_unless(&source(&folder), quantize.filter(|_| is_dense), &|| false).unwrap();
+        assert_eq!(model.summary().facts.weight_bytes, expected.facts().weight_bytes, "{name}");
+        model.engine().shutdown().await;
+    }
+    assert!(!can_quantize(&ModelFiles::gguf(&root().join("gguf/qwen3-q8_0/model.gguf")).unwrap()).unwrap());
 }
 
 #[test]

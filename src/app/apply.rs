@@ -86,7 +86,8 @@ impl WindowApp {
             let text = format!("Sampling now follows the advice of the makers of {name}: {changes}.");
             self.state.notify(Tone::Info, text);
         }
-        let load = Load::start(&self.world.loader, source, self.wake.clone());
+        self.state.packing = self.state.settings.packing;
+        let load = Load::start(&self.world.loader, source, self.state.packing, self.wake.clone());
         self.state.model = ModelState::Loading { source: load.source.clone(), progress: load.progress() };
         self.load = Some(load);
     }
@@ -97,7 +98,6 @@ impl WindowApp {
         match load.take() {
             None => self.state.model = ModelState::Loading { source: load.source.clone(), progress: load.progress() },
             Some(Ok(model)) => {
-                tracing::info!(model = model.summary().name, "model loaded");
                 tracing::info!(model = model.summary().name, "model loaded");
                 self.state.model = ModelState::Loaded(model.summary().clone());
                 let chosen = &mut self.state.settings.parallel.execution;
@@ -110,7 +110,6 @@ impl WindowApp {
             }
             Some(Err(message)) => {
                 tracing::warn!(model = %load.source, "the model did not load: {message}");
-                tracing::warn!(model = %load.source, "model did not load: {message}");
                 self.state.model = ModelState::Failed { source: load.source.clone(), message };
                 self.load = None;
             }

@@ -2,7 +2,7 @@
 
 use super::work::{Wake, Work};
 use crate::hub::Hub;
-use crate::protocol::{LoadProgress, ModelSource};
+use crate::protocol::{LoadProgress, ModelSource, Packing};
 use crate::session::LoadedModel;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ pub type Progress = Arc<dyn Fn(LoadProgress) + Send + Sync>;
 pub type Loading = Pin<Box<dyn Future<Output = anyhow::Result<LoadedModel>> + Send>>;
 
 /// Loads a model: MLX's own way in the program, a scripted one in tests.
-pub type Loader = Arc<dyn Fn(ModelSource, Progress) -> Loading + Send + Sync>;
+pub type Loader = Arc<dyn Fn(ModelSource, Packing, Progress) -> Loading + Send + Sync>;
 
 /// A model on its way.
 pub struct Load {
@@ -28,14 +28,14 @@ pub struct Load {
 
 impl Load {
     /// Begins to load `source`.
-    pub fn start(loader: &Loader, source: ModelSource, wake: Wake) -> Self {
+    pub fn start(loader: &Loader, source: ModelSource, packing: Packing, wake: Wake) -> Self {
         let (sender, progress) = watch::channel(LoadProgress::Loading);
         let progress_wake = Arc::clone(&wake);
         let report: Progress = Arc::new(move |step| {
             sender.send_replace(step);
             progress_wake();
         });
-        let loading = loader(source.clone(), report);
+        let loading = loader(source.clone(), packing, report);
         let work = Work::start(wake, async move { loading.await.map_err(|error| format!("{error:#}")) });
         Self { source, progress, work }
     }

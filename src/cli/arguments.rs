@@ -252,7 +252,8 @@ impl RunSettings {
 
     /// What the load is asked for besides the model.
     pub fn load_options(&self) -> LoadOptions {
-        LoadOptions { exact_width: self.exact_width, quantize: self.quantize.map(Quantization::from) }
+        let quantize = self.quantize.map(Quantization::from);
+        LoadOptions { exact_width: self.exact_width, quantize, ..LoadOptions::default() }
     }
 
     /// How the engine shares the device among sessions.

@@ -3,13 +3,17 @@
 use super::{NOT_STARTED, ParallelArguments, parallel};
 use crate::app::{self, Inbox, Loader, Storage, WindowError, World};
 use crate::engine::EngineSettings;
-use crate::evaluation::load_model;
+use crate::evaluation::{LoadOptions, load_model_with};
+use crate::model::Quantization;
 use crate::platform::{self, GpuProblem, InstanceError, SingleInstance, Start};
 use anyhow::bail;
 use std::io::{self, Write};
 use std::path::{self, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
+
+/// Weights that share a scale where the window asks for fewer bits.
+const GROUP_SIZE: i32 = 64;
 
 pub(super) fn run(runtime: &Runtime, files: Vec<PathBuf>) -> anyhow::Result<u8> {
     // macOS draws windows with Metal as well, so this one is told without a window of ours.
@@ -34,10 +38,12 @@ pub(super) fn run(runtime: &Runtime, files: Vec<PathBuf>) -> anyhow::Result<u8> 
     if !files.is_empty() {
         inbox.open(files);
     }
-    let loader: Loader = Arc::new(|source, progress| {
+    let loader: Loader = Arc::new(|source, packing, progress| {
         Box::pin(async move {
-            let model = load_model(source, EngineSettings::default(), move |step| progress(step)).await?;
-            Ok(model)
+            let quantize = packing.bits().map(|bits| Quantization::new(bits, GROUP_SIZE)).transpose()?;
+            let options = LoadOptions { quantize, quantizes_if_dense: true, ..LoadOptions::default() };
+            let progress = move |step| progress(step);
+            Ok(load_model_with(source, EngineSettings::default(), options, progress).await?)
         })
     });
     let world = World { loader, dialogs: app::system_dialogs(), storage: Storage::platform()?, inbox, instance };

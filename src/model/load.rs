@@ -83,6 +83,17 @@ pub fn check(files: &ModelFiles) -> Result<(), ModelError> {
     }
 }
 
+/// Whether a load could pack the files' weights: those of a folder that are not packed already.
+pub fn can_quantize(files: &ModelFiles) -> Result<bool, ModelError> {
+    match files {
+        ModelFiles::Folder(folder) => {
+            let config = judge(Fields::new(&folder.config, hub::read_json(&folder.config)?))?;
+            Ok(config.quantization.is_dense())
+        }
+        ModelFiles::Gguf(_) => Ok(false),
+    }
+}
+
 /// Whether a load would take a model with this config.json; `file` names it in errors.
 pub fn check_config(file: &Path, config: Value) -> Result<(), ModelError> {
     judge(Fields::new(file, config)).map(|_| ())

@@ -45,6 +45,6 @@ pub use backend::{MlxBackend, MlxStep};
 pub use convert::{ConvertError, Converted, convert};
 pub use device::ComputeDevice;
 pub use error::ModelError;
-pub use load::{check, check_config};
+pub use load::{can_quantize, check, check_config};
 pub use quantization::Quantization;
 pub use row::Row;

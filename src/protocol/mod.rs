@@ -24,7 +24,7 @@ pub use execution::Execution;
 pub use finish::FinishReason;
 pub use memory::{MachineMemory, MemoryFigures, MemoryPrediction, bytes};
 pub use metrics::{mean, throughput, tokens_per_second};
-pub use model::{DeviceKind, FileProgress, LoadProgress, ModelFacts, ModelSource, ModelSummary};
+pub use model::{DeviceKind, FileProgress, LoadProgress, ModelFacts, ModelSource, ModelSummary, Packing};
 pub use replay::Replay;
 pub use request::{SessionId, SessionRequest};
 pub use result::{EvaluationResult, RunReport, Timeline};

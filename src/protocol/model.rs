@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a model comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,18 +26,24 @@ impl ModelSource {
     /// Reads what a person gives as `--model`: `starter`, a path that exists or looks like one, or a hub id.
     pub fn parse(text: &str) -> Self {
         let path = PathBuf::from(text);
-        let is_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-        let looks_like_path = text.starts_with(['/', '.', '~']) || text.matches('/').count() != 1;
         if text == Self::STARTER_NAME {
             Self::Starter
-        } else if is_gguf {
+        } else if is_gguf(&path) {
             Self::Gguf(path)
-        } else if path.is_dir() || looks_like_path {
-            Self::Folder(path)
         } else {
-            Self::Hub(text.to_owned())
+            Self::hub_id(text).filter(|_| !path.is_dir()).unwrap_or(Self::Folder(path))
         }
     }
+
+    /// The repository of the hub that `text` names, which is "owner/name"; never looks at the disk.
+    pub fn hub_id(text: &str) -> Option<Self> {
+        let looks_like_path = text.starts_with(['/', '.', '~']) || text.matches('/').count() != 1;
+        (!looks_like_path && !is_gguf(Path::new(text))).then(|| Self::Hub(text.to_owned()))
+    }
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
 impl ModelSource {
@@ -59,6 +65,42 @@ impl fmt::Display for ModelSource {
             Self::Starter => formatter.write_str(Self::STARTER_NAME),
             Self::Hub(id) => formatter.write_str(id),
             Self::Folder(path) | Self::Gguf(path) => write!(formatter, "{}", path.display()),
+        }
+    }
+}
+
+/// How a dense model's weights are held once they are loaded; a quantised one's always stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packing {
+    /// As they are stored.
+    #[default]
+    AsStored,
+    /// Packed to 8 bits while they load.
+    EightBits,
+    /// Packed to 4 bits while they load.
+    FourBits,
+}
+
+impl Packing {
+    /// Every way, the largest first.
+    pub const ALL: [Self; 3] = [Self::AsStored, Self::EightBits, Self::FourBits];
+
+    /// The name shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AsStored => "As stored",
+            Self::EightBits => "8 bits",
+            Self::FourBits => "4 bits",
+        }
+    }
+
+    /// Bits of one weight; none leaves them as they are.
+    pub fn bits(self) -> Option<i32> {
+        match self {
+            Self::AsStored => None,
+            Self::EightBits => Some(8),
+            Self::FourBits => Some(4),
         }
     }
 }

@@ -4,7 +4,9 @@ use super::{
     MemoryCard, ModelState, Preset, RaceState, ResultOrder, RunRecord, RunState, ScalingState, Settings, Sheet, Show,
     SingleState, Verification, View,
 };
-use crate::protocol::{Execution, ListedModel, MachineMemory, MemoryPrediction, ParallelConfig, RunReport, SessionId};
+use crate::protocol::{
+    Execution, ListedModel, MachineMemory, MemoryPrediction, Packing, ParallelConfig, RunReport, SessionId,
+};
 use std::path::PathBuf;
 
 /// How a notice looks.
@@ -32,6 +34,8 @@ pub struct AppState {
     pub settings: Settings,
     /// The model.
     pub model: ModelState,
+    /// How the weights of the model that is here, or coming, were asked for.
+    pub packing: Packing,
     /// Models to choose from.
     pub models: Vec<ListedModel>,
     /// The single prompt.

@@ -1,7 +1,7 @@
 //! Every setting that outlives the program, and how they are read back from a file.
 
 use super::ScalingSettings;
-use crate::protocol::{Execution, ModelSource, ParallelConfig, SamplingDefaults};
+use crate::protocol::{Execution, ModelSource, Packing, ParallelConfig, SamplingDefaults};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
@@ -117,6 +117,8 @@ pub struct Settings {
     pub view: View,
     /// The model to load at launch.
     pub model: ModelSource,
+    /// How the next model's weights are held, if they are dense.
+    pub packing: Packing,
     /// The single prompt's settings.
     pub single: SingleSettings,
     /// The next parallel run's settings. Its `model` and `temperatures` are filled in when a run starts.
@@ -131,8 +133,6 @@ pub struct Settings {
     pub ladder: bool,
     /// Whether the timeline is shown under the panels.
     pub timeline: bool,
-    /// Whether the less used sampling settings are shown.
-    pub more_sampling: bool,
 }
 
 impl Default for Settings {
@@ -144,6 +144,7 @@ impl Default for Settings {
             window_size: [1280.0, 800.0],
             view: View::default(),
             model: ModelSource::default(),
+            packing: Packing::default(),
             single: SingleSettings::default(),
             parallel: ParallelConfig::default(),
             advised: SamplingDefaults::default(),
@@ -151,7 +152,6 @@ impl Default for Settings {
             max_stall_ms: DEFAULT_STALL_MS,
             ladder: false,
             timeline: true,
-            more_sampling: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use egui_kittest::{Harness, Node};
 use llmeval::app::{Answer, Ask, Inbox, Storage, WindowApp, World};
 use llmeval::engine::{self, EngineSettings, LoadCancel};
 use llmeval::platform::SingleInstance;
-use llmeval::protocol::{DeviceKind, LoadProgress, ModelFacts, ModelSource, RunReport};
+use llmeval::protocol::{DeviceKind, LoadProgress, ModelFacts, ModelSource, Packing, RunReport};
 use llmeval::session::LoadedModel;
 use llmeval::state::AppState;
 use llmeval::text::TextModel;
@@ -97,7 +97,7 @@ pub struct Bench {
     runtime: Runtime,
     setting: Setting,
     asked: Arc<Mutex<Vec<Ask>>>,
-    sources: Arc<Mutex<Vec<ModelSource>>>,
+    sources: Arc<Mutex<Vec<(ModelSource, Packing)>>>,
 }
 
 impl Bench {
@@ -173,7 +173,12 @@ impl Bench {
 
     /// The models that were asked for, in order.
     pub fn sources(&self) -> Vec<ModelSource> {
-        self.sources.lock().unwrap().clone()
+        self.sources.lock().unwrap().iter().map(|(source, _)| source.clone()).collect()
+    }
+
+    /// How their weights were asked for, in order.
+    pub fn packings(&self) -> Vec<Packing> {
+        self.sources.lock().unwrap().iter().map(|(_, packing)| *packing).collect()
     }
 
     /// Draws one frame.
@@ -351,12 +356,12 @@ impl egui::DroppedFile for DroppedPath {
     }
 }
 
-fn loader(setting: &Setting, sources: Arc<Mutex<Vec<ModelSource>>>) -> llmeval::app::Loader {
+fn loader(setting: &Setting, sources: Arc<Mutex<Vec<(ModelSource, Packing)>>>) -> llmeval::app::Loader {
     let loads = Mutex::new(setting.loads.clone().into_iter().peekable());
     let facts = setting.facts.clone();
     let log = setting.log.clone();
-    Arc::new(move |source, progress| {
-        sources.lock().unwrap().push(source.clone());
+    Arc::new(move |source, packing, progress| {
+        sources.lock().unwrap().push((source.clone(), packing));
         let script = {
             let mut loads = loads.lock().unwrap();
             let next = loads.next().unwrap();

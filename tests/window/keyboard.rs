@@ -84,6 +84,11 @@ fn every_control_has_a_name_for_the_screen_reader() {
         bench.click(view);
         assert_eq!(bench.harness().unnamed_widgets(), Vec::<String>::new(), "after {view}");
     }
+    bench.open_models();
+    assert_eq!(bench.harness().unnamed_widgets(), Vec::<String>::new(), "in the model picker");
+    bench.close_sheet();
+    bench.click("Scaling");
+    assert_eq!(bench.harness().unnamed_widgets(), Vec::<String>::new(), "in the scaling view");
     bench.run_to_end();
     assert_eq!(bench.harness().unnamed_widgets(), Vec::<String>::new(), "with panels");
 }

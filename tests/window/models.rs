@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, LoadScript, Setting};
 use crate::support::scripted::Script;
-use llmeval::protocol::{FileProgress, LoadProgress, ModelSource};
+use llmeval::protocol::{FileProgress, LoadProgress, ModelSource, Packing};
 use llmeval::state::{ModelState, Sheet};
 use std::time::Duration;
 
@@ -76,6 +76,26 @@ fn a_hub_id_is_typed_and_loaded() {
     let id = ModelSource::Hub("mlx-community/Qwen3-1.7B-4bit".into());
     assert_eq!(bench.sources().last(), Some(&id));
     assert_eq!(bench.state().settings.model, id);
+}
+
+#[test]
+fn dense_weights_are_packed_at_the_next_load_as_it_was_chosen_also_after_a_restart() {
+    let mut bench = Bench::open(Setting::default());
+    bench.open_models();
+    bench.wait("the list", |state| !state.models.is_empty());
+    bench.click("Load SmolLM2 135M Instruct (starter)");
+    assert_eq!(bench.packings(), [Packing::AsStored], "it is here as it was asked for");
+    bench.node("4 bits").focus();
+    bench.settle();
+    bench.press(egui::Modifiers::NONE, egui::Key::Space);
+    assert_eq!(bench.state().settings.packing, Packing::FourBits);
+    assert!(bench.says("choose it to load it again"));
+    bench.click("Load SmolLM2 135M Instruct (starter)");
+    bench.wait("the model", |state| state.model.loaded().is_some());
+    assert_eq!(bench.packings(), [Packing::AsStored, Packing::FourBits]);
+    let bench = bench.reopen();
+    assert_eq!(bench.packings(), [Packing::FourBits]);
+    assert_eq!(bench.state().settings.packing, Packing::FourBits);
 }
 
 #[test]

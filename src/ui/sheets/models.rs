@@ -1,12 +1,18 @@
 //! The model picker.
 
 use super::{choice, heading};
-use crate::protocol::ModelSource;
+use crate::protocol::{ModelSource, Packing};
 use crate::state::{ModelAction, Show, note, place, stops};
 use crate::ui::scene::Scene;
-use crate::ui::theme::{self, Palette, STEP};
+use crate::ui::theme::{self, CONTROL_HEIGHT, Palette, STEP};
 use crate::ui::widgets;
-use egui::{Align, Key, Label, Layout, ScrollArea, TextEdit, Ui};
+use egui::{Align, Key, Label, Layout, ScrollArea, TextEdit, Ui, vec2};
+
+/// What stands beside the loaded model where its weights are to be held in another way.
+const LOAD_AGAIN: &str = "choose it to load it again";
+
+/// Width of the button beside the field.
+const LOAD_WIDTH: f32 = 64.0;
 
 /// What the picker remembers from frame to frame.
 #[derive(Default)]
@@ -25,11 +31,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
         ui.label(theme::caption(ui, "None of these. A repository of the hub in the mlx-community layout loads too."));
     }
     // The sheet keeps its size while the list is filtered.
-    let list = ScrollArea::vertical().max_height(ui.available_height() - 64.0).auto_shrink([false, false]);
+    let below = 2.0 * (CONTROL_HEIGHT + STEP) + 2.0 * STEP;
+    let list = ScrollArea::vertical().max_height(ui.available_height() - below).auto_shrink([false, false]);
     list.show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 4.0;
         for entry in found {
             let is_loaded = state.model.loaded().is_some_and(|model| model.source == entry.source);
+            let is_as_asked = is_loaded && state.packing == scene.settings.packing;
             let chosen = choice(ui, &format!("Load {}", entry.name), is_loaded, |ui| {
                 ui.horizontal(|ui| {
                     ui.label(theme::title(&entry.name));
@@ -40,7 +48,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
                         } else if entry.fits == Some(false) {
                             widgets::badge(ui, "Too large here", palette.warn, palette.control);
                         }
-                        ui.label(theme::caption(ui, place(entry)));
+                        let words = if is_loaded && !is_as_asked { LOAD_AGAIN.to_owned() } else { place(entry) };
+                        ui.label(theme::caption(ui, words));
                     });
                 });
                 for line in note(entry) {
@@ -50,12 +59,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
                     }
                 }
             });
-            if chosen && !is_loaded {
+            if chosen && !is_as_asked {
                 load(scene, entry.source.clone());
             }
         }
     });
     ui.add_space(STEP);
+    packing(ui, scene);
     ui.horizontal(|ui| {
         let can_open = !state.dialog_is_open;
         if ui.add_enabled(can_open, egui::Button::new("Open a folder…")).clicked() {
@@ -68,16 +78,28 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
     });
 }
 
+/// How the weights of the next model are held.
+fn packing(ui: &mut Ui, scene: &mut Scene<'_>) {
+    ui.horizontal(|ui| {
+        ui.label("Weights");
+        let choices = Packing::ALL.map(|packing| (packing, packing.name()));
+        widgets::segmented(ui, "Weights", &mut scene.settings.packing, &choices);
+        ui.add(Label::new(theme::caption(ui, "Fewer bits for dense models, packed as they load")).truncate());
+    });
+}
+
 /// One field finds models of the list and takes the id of any other.
 fn find(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
     ui.horizontal(|ui| {
         let hint = "Find a model, or give the hub id of any other: owner/name";
-        let field = TextEdit::singleline(&mut input.hub_id).hint_text(hint).desired_width(ui.available_width() - 80.0);
+        let width = ui.available_width() - LOAD_WIDTH - STEP;
+        let field = TextEdit::singleline(&mut input.hub_id).hint_text(hint).desired_width(width);
         let response = ui.add(field).accessible_name("Hub id");
         let entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-        let source = ModelSource::parse(input.hub_id.trim());
-        let is_hub_id = matches!(source, ModelSource::Hub(_));
-        if (ui.add_enabled(is_hub_id, egui::Button::new("Load")).clicked() || entered) && is_hub_id {
+        let source = ModelSource::hub_id(input.hub_id.trim());
+        let button = egui::Button::new("Load").min_size(vec2(LOAD_WIDTH, 0.0));
+        let clicked = ui.add_enabled(source.is_some(), button).clicked();
+        if let Some(source) = source.filter(|_| clicked || entered) {
             load(scene, source);
         }
     });

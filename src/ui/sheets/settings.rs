@@ -33,6 +33,11 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     if ui.button("Reset everything").on_hover_text("Every setting back to its default; runs are kept").clicked() {
         let settings = &mut scene.settings;
         let defaults = Settings::default();
-        *settings = Settings { window_size: settings.window_size, model: settings.model.clone(), ..defaults };
+        *settings = Settings {
+            window_size: settings.window_size,
+            model: settings.model.clone(),
+            packing: settings.packing,
+            ..defaults
+        };
     }
 }
