@@ -24,6 +24,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("egui_plot", &["ui", "app"]),
     ("egui_extras", &["ui", "app"]),
     ("egui_commonmark", &["ui", "app"]),
+    ("pulldown_cmark", &["ui"]),
     ("rfd", &["app", "platform"]),
     ("png", &["app"]),
     ("muda", &["app", "platform"]),

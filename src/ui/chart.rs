@@ -5,7 +5,7 @@ use crate::protocol::{Execution, ScalingRow};
 use crate::state::ScalingState;
 use egui::accesskit::Role;
 use egui::{Align, Align2, Color32, Layout, Sense, Ui, Vec2, WidgetInfo, vec2};
-use egui_plot::{GridMark, HoverPosition, Line, Plot, PlotPoint, PlotPoints, PlotUi, Points, Text};
+use egui_plot::{AxisHints, GridMark, HoverPosition, Line, Plot, PlotPoint, PlotPoints, PlotUi, Points, Text};
 
 /// What one chart shows of each row.
 struct Figure {
@@ -90,7 +90,13 @@ fn chart(ui: &mut Ui, sweep: &ScalingState, figure: &Figure) {
         .sense(Sense::hover())
         .grid_color(palette.line)
         .grid_fade(0.0)
-        .x_axis_label(theme::caption(ui, "sessions at once"))
+        .custom_x_axes(vec![
+            ticks(AxisHints::new_x(), &palette)
+                .label(theme::caption(ui, "sessions at once"))
+                .label_spacing(2.0 * STEP..=2.0 * STEP + 1.0)
+                .formatter(|mark, _| sessions(mark.value).to_string()),
+        ])
+        .custom_y_axes(vec![ticks(AxisHints::new_y(), &palette).formatter(|mark, _| amount(mark))])
         .x_grid_spacer(|_| {
             let marks = 0..=sweep.settings.most_log2;
             marks.map(|exponent| GridMark { value: f64::from(exponent), step_size: 1.0 }).collect()
@@ -102,7 +108,6 @@ fn chart(ui: &mut Ui, sweep: &ScalingState, figure: &Figure) {
             let inside = values.filter(|value| *value <= top * HEADROOM * 0.97);
             inside.map(|value| GridMark { value, step_size: step }).collect()
         })
-        .x_axis_formatter(|mark, _| sessions(mark.value).to_string())
         .label_formatter(move |hover| match hover {
             HoverPosition::NearDataPoint { plot_name, position, .. } if !plot_name.is_empty() => {
                 Some(format!("{plot_name}, {} sessions: {:.1} {unit}", sessions(position.x), position.y))
@@ -122,6 +127,17 @@ fn chart(ui: &mut Ui, sweep: &ScalingState, figure: &Figure) {
     });
     let words = words(sweep, figure, &curves);
     shown.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &words));
+}
+
+/// Small and calm words at an axis.
+fn ticks(axis: AxisHints<'static>, palette: &Palette) -> AxisHints<'static> {
+    axis.tick_label_font(egui::FontId::proportional(theme::SMALL_SIZE)).tick_label_color(palette.weak)
+}
+
+/// The value of a mark, as exact as the step to the next one.
+fn amount(mark: GridMark) -> String {
+    let decimals = (-mark.step_size.log10().floor()).max(0.0) as usize;
+    format!("{:.decimals$}", mark.value)
 }
 
 /// The next number above `least` that people like to count in: 1, 2 or 5 times a power of ten.

@@ -144,7 +144,7 @@ fn memory(ui: &mut Ui, scene: &Scene<'_>) {
     let color = if prediction.fits() { palette.accent } else { palette.bad };
     widgets::progress(ui, share, color, "Memory that the run will need");
     let words = format!(
-        "Needs {} of {}: weights {} + KV caches {}",
+        "Needs {} of {}\nWeights {} + KV caches {}",
         bytes(prediction.needed()),
         bytes(prediction.there),
         bytes(prediction.weights),
@@ -158,12 +158,10 @@ fn whole(value: f64) -> String {
     format!("{value:.0}")
 }
 
-/// Draws what keeps the run from starting, if something does.
-pub fn obstacle(ui: &mut Ui, scene: &Scene<'_>) {
-    if scene.state.run_is_active() || scene.state.model.loaded().is_none() {
-        return;
-    }
-    if let Some(obstacle) = scene.state.run_obstacle() {
-        ui.add(Label::new(RichText::new(obstacle).small().color(Palette::of(ui).bad)).wrap());
-    }
+/// Draws what keeps the next run from starting; false where nothing does, or something that is plain to see.
+pub fn obstacle(ui: &mut Ui, scene: &Scene<'_>) -> bool {
+    let is_plain = scene.state.is_busy() || scene.state.model.loaded().is_none();
+    let Some(obstacle) = scene.state.run_obstacle().filter(|_| !is_plain) else { return false };
+    ui.add(Label::new(RichText::new(obstacle).small().color(Palette::of(ui).bad)).wrap());
+    true
 }

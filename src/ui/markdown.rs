@@ -1,10 +1,12 @@
 //! An answer drawn as Markdown, block by block: blocks off screen are not drawn again.
 
 use super::icons::Icon;
+use super::stream_text::StreamText;
 use super::theme::{Palette, STEP};
-use super::widgets;
+use super::{bidi, right_to_left, widgets};
 use egui::{Label, Layout, Rect, RichText, Ui, vec2};
 use egui_commonmark::{CommonMarkCache, CommonMarkViewer};
+use std::collections::HashMap;
 
 /// The drawn Markdown of one answer.
 #[derive(Default)]
@@ -14,6 +16,8 @@ pub struct Markdown {
     width: f32,
     /// The height of each finished block, once it was drawn.
     heights: Vec<f32>,
+    /// The laid-out text of blocks with right-to-left words.
+    right_to_left: HashMap<usize, Vec<StreamText>>,
 }
 
 impl Markdown {
@@ -39,8 +43,16 @@ impl Markdown {
                 ui.set_width(width);
                 // Bullets and numbers are as high as a line, or they hang beside it.
                 ui.spacing_mut().interact_size.y = ui.text_style_height(&egui::TextStyle::Body);
+                // Bold text differs in its colour alone.
+                let palette = Palette::of(ui);
+                let widgets = &mut ui.visuals_mut().widgets;
+                widgets.noninteractive.fg_stroke.color = palette.prose;
+                widgets.active.fg_stroke.color = palette.strong;
                 match fenced_code(block) {
                     Some(code) => code_block(ui, code),
+                    None if bidi::is_needed(block) => {
+                        right_to_left::block(ui, block, self.right_to_left.entry(place).or_default());
+                    }
                     None => {
                         CommonMarkViewer::new().show(ui, &mut self.cache, block);
                     }

@@ -15,6 +15,7 @@ mod picture;
 mod race;
 mod raster;
 mod results;
+mod right_to_left;
 mod run_header;
 mod scaling;
 mod scene;
@@ -86,10 +87,7 @@ fn side(ui: &mut Ui, scene: &mut Scene<'_>) {
     Panel::left("controls").frame(frame).exact_size(theme::SIDE_WIDTH).resizable(false).show(ui, |ui| {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| match scene.state.settings.view {
             View::Single => single::show_options(ui, scene),
-            View::Parallel => {
-                controls::show(ui, scene);
-                controls::obstacle(ui, scene);
-            }
+            View::Parallel => controls::show(ui, scene),
             View::Scaling => scaling::show_options(ui, scene),
         });
     });
@@ -97,9 +95,12 @@ fn side(ui: &mut Ui, scene: &mut Scene<'_>) {
 
 fn parallel(ui: &mut Ui, scene: &mut Scene<'_>, caches: &mut Caches) {
     let Some(run) = &scene.state.run else {
-        ui.label(theme::caption(ui, "Each panel is a session. Edit the prompts, then press Run Parallel Demo."));
+        if !controls::obstacle(ui, scene) {
+            ui.label(theme::caption(ui, "Each panel is a session. Edit the prompts, then press Run Parallel Demo."));
+        }
         return grid::show(ui, scene, &mut caches.panels);
     };
+    controls::obstacle(ui, scene);
     race::show(ui, scene);
     run_header::show(ui, scene, run);
     match &run.report {

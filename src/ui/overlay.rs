@@ -15,12 +15,14 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) -> bool {
         ModelState::Loading { source, progress } => {
             let (heading, detail, share) = progress_words(source, progress);
             centred(ui, |ui| {
-                ui.label(theme::title(heading));
-                match share {
-                    Some(share) => widgets::progress(ui, share, Palette::of(ui).accent, "Progress of the download"),
-                    None => {
-                        ui.vertical_centered(|ui| widgets::spinner(ui, 20.0));
+                ui.horizontal(|ui| {
+                    if share.is_none() {
+                        widgets::spinner(ui, theme::ICON_SIZE);
                     }
+                    ui.add(Label::new(theme::title(heading)).truncate());
+                });
+                if let Some(share) = share {
+                    widgets::progress(ui, share, Palette::of(ui).accent, "Progress of the download");
                 }
                 ui.label(theme::caption(ui, detail));
                 ui.horizontal(|ui| {
@@ -76,9 +78,11 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) -> bool {
             centred(ui, |ui| {
                 ui.label(theme::title("No model is loaded"));
                 ui.label(theme::caption(ui, "Choose one to begin, or drop a model's folder or .gguf file here."));
-                if widgets::primary_button(ui, "Choose a model…", true, vec2(160.0, 32.0)).clicked() {
-                    scene.open(Sheet::Models);
-                }
+                ui.horizontal(|ui| {
+                    if widgets::primary_button(ui, "Choose a model…", true, vec2(160.0, 32.0)).clicked() {
+                        scene.open(Sheet::Models);
+                    }
+                });
             });
             true
         }

@@ -5,7 +5,7 @@ use super::icons::Icon;
 use super::scene::Scene;
 use super::stream_text::{Mark, StreamText};
 use super::theme::{self, HALF, Palette, STEP};
-use super::{verify, widgets};
+use super::{right_to_left, verify, widgets};
 use crate::protocol::{Replay, SessionId, SessionState};
 use crate::state::{BUCKETS, Panel, RunAction, Show};
 use egui::{Align, Id, Label, Layout, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
@@ -22,13 +22,25 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, panel: &Panel, text: &mut Stream
     in_card(ui, rect, panel.id, |ui| {
         header(ui, scene, panel, is_maximised);
         prompt(ui, scene, panel);
-        let body = vec2(ui.available_width(), (ui.available_height() - FOOTER_HEIGHT - HALF).max(24.0));
+        let (above, height) = body_height(ui);
+        ui.add_space(above);
+        let body = vec2(ui.available_width(), height);
         ui.allocate_ui_with_layout(body, Layout::top_down(Align::Min), |ui| {
             ui.set_min_size(body);
             body_text(ui, panel, text, is_maximised);
         });
+        ui.add_space(HALF);
         footer(ui, scene, panel);
     });
+}
+
+/// The room above the text and the text's own: whole rows, so that none is cut while it sticks to the bottom.
+fn body_height(ui: &Ui) -> (f32, f32) {
+    let row = ui.fonts_mut(|fonts| fonts.row_height(&egui::FontId::proportional(theme::BODY_SIZE)));
+    // The distance to the footer, and the steps between this, the text and the room above.
+    let room = ui.available_height() - FOOTER_HEIGHT - 3.0 * HALF;
+    let height = row * (room / row).floor().max(1.0);
+    ((room - height).max(0.0), height)
 }
 
 /// The editor of a session's prompt before the run.
@@ -51,13 +63,15 @@ pub fn show_draft(ui: &mut Ui, scene: &mut Scene<'_>, index: u32, rect: Rect) {
         if prompt.len() > super::LONGEST_EDITED {
             long_prompt(ui, &mut prompt);
         } else {
-            ScrollArea::vertical().id_salt("prompt").auto_shrink(false).show(ui, |ui| {
+            let height = ui.available_height() - right_to_left::preview_height(&prompt);
+            ScrollArea::vertical().id_salt("prompt").auto_shrink(false).max_height(height).show(ui, |ui| {
                 let editor = TextEdit::multiline(&mut prompt)
                     .desired_width(f32::INFINITY)
                     .min_size(ui.available_size())
                     .hint_text("Prompt");
                 ui.add(editor.id(draft_id(index))).accessible_name(format!("Prompt of session {index}"));
             });
+            right_to_left::preview(ui, &prompt);
         }
         if prompt != scene.settings.parallel.prompt(index) {
             scene.settings.set_prompt(index, prompt);
@@ -74,7 +88,7 @@ pub fn long_prompt(ui: &mut Ui, prompt: &mut String) {
             prompt.clear();
         }
     });
-    ScrollArea::vertical().id_salt("long prompt").auto_shrink(false).show(ui, |ui| {
+    ScrollArea::vertical().id_salt("long prompt").auto_shrink(false).min_scrolled_height(0.0).show(ui, |ui| {
         ui.add(Label::new(theme::caption(ui, beginning)).wrap());
     });
 }
@@ -162,7 +176,9 @@ fn tokens(ui: &mut Ui, panel: &Panel) {
 
 fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText, is_maximised: bool) {
     let palette = Palette::of(ui);
-    ScrollArea::vertical().id_salt("text").auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
+    let scroll = ScrollArea::vertical().id_salt("text").auto_shrink(false).stick_to_bottom(true);
+    scroll.min_scrolled_height(0.0).show(ui, |ui| {
+        ui.set_max_width(ui.available_width().min(theme::READING_WIDTH));
         if let Some(error) = &panel.error {
             ui.add(Label::new(RichText::new(error).color(palette.bad)).wrap().selectable(true));
         }

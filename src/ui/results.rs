@@ -25,17 +25,21 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, report: &RunReport) {
             ui.label(theme::caption(ui, format!("Total time: {:.2}s", report.wall_time_s)));
         });
         let height = (ui.available_height() - CONTROL_HEIGHT - 2.0 * STEP).max(96.0);
-        TableBuilder::new(ui)
+        let gaps = STEP * (ResultColumn::ALL.len() - 1) as f32;
+        let least: f32 = ResultColumn::ALL.into_iter().map(width).sum();
+        let spare = ((ui.available_width() - gaps - least) / ResultColumn::ALL.len() as f32).floor().max(0.0);
+        let mut table = TableBuilder::new(ui)
             .striped(true)
             .auto_shrink(false)
             .max_scroll_height(height)
-            .cell_layout(Layout::left_to_right(Align::Center))
-            .column(Column::exact(64.0))
-            .column(Column::remainder().at_least(80.0).clip(true))
-            .columns(Column::remainder().at_least(44.0).clip(true), ResultColumn::ALL.len() - 2)
+            .cell_layout(Layout::left_to_right(Align::Center));
+        for column in ResultColumn::ALL {
+            table = table.column(Column::exact(width(column) + spare).clip(true));
+        }
+        table
             .header(CONTROL_HEIGHT, |mut row| {
                 for column in ResultColumn::ALL {
-                    row.col(|ui| heading(ui, scene, column));
+                    row.col(|ui| widgets::cell(ui, is_figure(column), |ui| heading(ui, scene, column)));
                 }
             })
             .body(|body| {
@@ -45,12 +49,29 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, report: &RunReport) {
                     };
                     for column in ResultColumn::ALL {
                         row.col(|ui| {
-                            ui.add(Label::new(column.cell(session)).truncate().selectable(true));
+                            widgets::cell(ui, is_figure(column), |ui| {
+                                ui.add(Label::new(column.cell(session)).truncate().selectable(true));
+                            });
                         });
                     }
                 });
             });
     });
+}
+
+/// The least width of a column: its heading's.
+fn width(column: ResultColumn) -> f32 {
+    match column {
+        ResultColumn::Session | ResultColumn::Duration => 56.0,
+        ResultColumn::Tokens | ResultColumn::PromptTokens => 48.0,
+        ResultColumn::Finish | ResultColumn::FirstToken => 72.0,
+        ResultColumn::Rate => 56.0,
+        ResultColumn::Seed | ResultColumn::Temperature => 44.0,
+    }
+}
+
+fn is_figure(column: ResultColumn) -> bool {
+    !matches!(column, ResultColumn::Session | ResultColumn::Finish)
 }
 
 fn heading(ui: &mut Ui, scene: &mut Scene<'_>, column: ResultColumn) {
@@ -63,8 +84,13 @@ fn heading(ui: &mut Ui, scene: &mut Scene<'_>, column: ResultColumn) {
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Sort by {}", column.title())));
     if is_sorted {
         let icon = if order.is_descending { Icon::Down } else { Icon::Up };
-        let rect = Rect::from_center_size(response.rect.right_center() + vec2(10.0, 0.0), vec2(12.0, 12.0));
-        icons::paint(ui.painter(), rect, icon, color);
+        let beside = match is_figure(column) {
+            true => response.rect.left_center() - vec2(10.0, 0.0),
+            false => response.rect.right_center() + vec2(10.0, 0.0),
+        };
+        // The arrow of a narrow column stands in the step before it.
+        let painter = ui.painter().with_clip_rect(ui.clip_rect().expand2(vec2(STEP, 0.0)));
+        icons::paint(&painter, Rect::from_center_size(beside, vec2(12.0, 12.0)), icon, color);
     }
     widgets::focus_ring(ui, &response, response.rect.expand(HALF));
     if response.clicked() {

@@ -49,22 +49,21 @@ fn states(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
     let palette = Palette::of(ui);
     let totals = run.totals();
     let size = vec2(ui.available_width(), theme::CONTROL_HEIGHT);
-    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
-        ui.spacing_mut().item_spacing.x = 12.0;
-        for (state, count) in STATES.into_iter().zip(totals.states) {
-            if count > 0 {
-                let color = palette.state(state);
-                ui.label(RichText::new(format!("{count} {}", state.label())).small().color(color));
-            }
+    ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
+        ui.spacing_mut().item_spacing.x = STEP;
+        if run.phase == RunPhase::Ended {
+            ended(ui, scene, run);
+        } else if scene.state.controls_moved() {
+            ui.label(RichText::new("Changed controls apply to the next run").small().color(palette.warn));
         }
-        verify::findings(ui, scene, run);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.spacing_mut().item_spacing.x = STEP;
-            if run.phase == RunPhase::Ended {
-                ended(ui, scene, run);
-            } else if scene.state.controls_moved() {
-                ui.label(RichText::new("Changed controls apply to the next run").small().color(palette.warn));
-            }
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            let states = STATES.into_iter().zip(totals.states).filter(|(_, count)| *count > 0);
+            let states = states.map(|(state, count)| {
+                let text = format!("{count} {}", state.label());
+                widgets::Words { help: text.clone(), text, color: palette.state(state) }
+            });
+            let words: Vec<_> = states.chain(verify::findings(ui, scene, run)).collect();
+            widgets::words_in_room(ui, &words);
         });
     });
 }

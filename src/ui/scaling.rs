@@ -1,7 +1,7 @@
 //! The scaling view: a sweep over numbers of sessions, its charts and its table.
 
 use super::scene::Scene;
-use super::theme::{self, CONTROL_HEIGHT, HALF, Palette, STEP};
+use super::theme::{self, CONTROL_HEIGHT, Palette, STEP};
 use super::{chart, widgets};
 use crate::protocol::bytes;
 use crate::protocol::{Execution, ScalingRow};
@@ -48,12 +48,23 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         ui.set_width(ui.available_width());
         header(ui, scene);
     });
-    let Some(sweep) = &scene.state.scaling else { return };
-    ui.add_space(HALF);
+    let Some(sweep) = &scene.state.scaling else { return empty(ui) };
     let height = (ui.available_height() * CHART_SHARE).max(CHART_MIN_HEIGHT);
     chart::show(ui, sweep, height);
-    ui.add_space(HALF);
     table(ui, sweep);
+}
+
+/// What stands in the place of the charts before the first sweep.
+fn empty(ui: &mut Ui) {
+    theme::card(ui).show(ui, |ui| {
+        ui.set_min_size(ui.available_size());
+        ui.vertical_centered(|ui| {
+            ui.add_space((ui.available_height() / 2.0 - 4.0 * STEP).max(0.0));
+            ui.label(theme::title("How far does it scale?"));
+            let words = "A sweep runs 1, 2, 4 and more sessions and draws their throughput and speed-up";
+            ui.label(theme::caption(ui, words));
+        });
+    });
 }
 
 fn header(ui: &mut Ui, scene: &mut Scene<'_>) {
@@ -71,17 +82,19 @@ fn header(ui: &mut Ui, scene: &mut Scene<'_>) {
         });
     });
     let palette = Palette::of(ui);
-    match sweep {
-        Some(sweep) if sweep.is_running() => {
-            let share = sweep.rows.len() as f32 / sweep.runs().max(1) as f32;
-            widgets::progress(ui, share, palette.accent, "Progress of the sweep");
-        }
-        _ => {
-            if let Some(problem) = sweep.and_then(problem).or_else(|| obstacle(scene)) {
-                let words = RichText::new(problem).small().color(palette.bad);
-                ui.add(Label::new(words).wrap().selectable(true));
-            }
-        }
+    if let Some(sweep) = sweep {
+        let share = sweep.rows.len() as f32 / sweep.runs().max(1) as f32;
+        let color = match sweep.phase {
+            ScalingPhase::Running { .. } => palette.accent,
+            ScalingPhase::Ended => palette.good,
+            ScalingPhase::Stopped => palette.weak,
+            ScalingPhase::Failed(_) => palette.bad,
+        };
+        widgets::progress(ui, share, color, "Progress of the sweep");
+    }
+    let problem = sweep.filter(|sweep| !sweep.is_running()).and_then(problem).or_else(|| obstacle(scene));
+    if let Some(problem) = problem {
+        ui.add(Label::new(RichText::new(problem).small().color(palette.bad)).wrap().selectable(true));
     }
 }
 
@@ -176,10 +189,10 @@ fn table(ui: &mut Ui, sweep: &ScalingState) {
             .column(Column::exact(80.0))
             .columns(Column::remainder().at_least(44.0).clip(true), COLUMNS.len() - 1)
             .header(CONTROL_HEIGHT, |mut row| {
-                for (title, _) in COLUMNS {
+                for (place, (title, _)) in COLUMNS.into_iter().enumerate() {
                     row.col(|ui| {
                         let text = RichText::new(title).font(theme::semibold(12.0)).color(palette.weak);
-                        ui.add(Label::new(text).truncate());
+                        widgets::cell(ui, place > 0, |ui| drop(ui.add(Label::new(text).truncate())));
                     });
                 }
             })
@@ -196,7 +209,9 @@ fn table(ui: &mut Ui, sweep: &ScalingState) {
                                 palette.text
                             };
                             let text = RichText::new(cell(figures)).color(color);
-                            ui.add(Label::new(text).truncate().selectable(true));
+                            widgets::cell(ui, place > 0, |ui| {
+                                drop(ui.add(Label::new(text).truncate().selectable(true)))
+                            });
                         });
                     }
                 });

@@ -4,7 +4,7 @@ use super::caches::Caches;
 use super::icons::Icon;
 use super::scene::Scene;
 use super::theme::{self, DOUBLE, HALF, Palette, STEP};
-use super::widgets;
+use super::{right_to_left, widgets};
 use crate::protocol::{FinishReason, SessionState, bytes};
 use crate::state::{AnswerPart, Display, MAX_TOKENS_LOG2, Sheet, SingleAction, SinglePhase};
 use egui::{
@@ -61,12 +61,14 @@ pub fn show_options(ui: &mut Ui, scene: &mut Scene<'_>) {
     }
     let system = TextEdit::multiline(&mut single.system).desired_rows(3).desired_width(f32::INFINITY);
     ui.add(system.id(egui::Id::unique(SYSTEM_ID))).accessible_name("System prompt");
+    right_to_left::preview(ui, &single.system);
 }
 
 /// Draws the answer, the figures and the prompt.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, caches: &mut Caches) {
     let rows = if scene.settings.single.prompt_expanded { 10.0 } else { 3.0 };
-    let prompt_height = rows * 19.0 + 3.0 * STEP;
+    let preview = right_to_left::preview_height(&scene.settings.single.prompt);
+    let prompt_height = rows * 19.0 + 3.0 * STEP + preview;
     let cards_height = widgets::FIGURE_HEIGHT + 2.0 * STEP + 2.0;
     let answer_height = (ui.available_height() - prompt_height - cards_height - 2.0 * STEP).max(96.0);
     ui.allocate_ui_with_layout(vec2(ui.available_width(), answer_height), Layout::top_down(Align::Min), |ui| {
@@ -124,6 +126,7 @@ fn answer(ui: &mut Ui, scene: &Scene<'_>, caches: &mut Caches) {
         });
         return;
     }
+    ui.set_max_width(ui.available_width().min(theme::READING_WIDTH));
     let count = single.parts.len();
     caches.answers.resize_with(count.max(caches.answers.len()), Default::default);
     for (place, part) in single.parts.iter().enumerate() {
@@ -140,12 +143,11 @@ fn answer(ui: &mut Ui, scene: &Scene<'_>, caches: &mut Caches) {
                     });
             }
             AnswerPart::Answer(text) => match scene.settings.single.display {
-                // Markdown's own layout would set right-to-left words from left to right.
-                Display::Markdown if !super::bidi::is_needed(text) => {
+                Display::Markdown => {
                     ui.style_mut().interaction.selectable_labels = true;
                     cache.markdown.show(ui, text, single.generation);
                 }
-                Display::Plain | Display::Markdown => {
+                Display::Plain => {
                     let font = egui::FontId::proportional(theme::BODY_SIZE);
                     ui.push_id(("answer", place), |ui| {
                         cache.plain.show(ui, text, single.generation, &font, palette.text);
@@ -179,6 +181,29 @@ fn tool_call(ui: &mut Ui, name: &str, arguments: &str, result: Option<&Result<St
     });
 }
 
+/// What a card's margins and lines add to its width.
+const CARD_EDGES: f32 = 2.0 * STEP + 2.0;
+
+/// The cards' widths, which together fill the row: the same for all, unless a name has no room then.
+fn card_widths<const COUNT: usize>(ui: &Ui, names: [&str; COUNT]) -> [f32; COUNT] {
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let width_of = |name: &str| {
+        let galley = ui.fonts_mut(|fonts| fonts.layout_no_wrap(name.to_owned(), font.clone(), egui::Color32::WHITE));
+        galley.size().x.ceil() + CARD_EDGES
+    };
+    let least = names.map(width_of);
+    let room = ui.available_width() - STEP * (COUNT as f32 - 1.0);
+    let same = room / COUNT as f32;
+    let spare = (room - least.iter().sum::<f32>()) / COUNT as f32;
+    let has_room = spare < 0.0 || least.iter().all(|least| *least <= same);
+    let mut right = 0.0;
+    least.map(|least| {
+        let left = f32::round(right);
+        right += if has_room { same } else { least + spare };
+        f32::round(right) - left
+    })
+}
+
 /// LLMEval's six figures.
 fn cards(ui: &mut Ui, scene: &Scene<'_>, height: f32) {
     let single = &scene.state.single;
@@ -192,15 +217,15 @@ fn cards(ui: &mut Ui, scene: &Scene<'_>, height: f32) {
         ("Total Time", format!("{:.1}", single.elapsed_s), "s"),
         ("Memory", bytes(memory.figures.active), ""),
     ];
-    let count = values.len() as f32;
-    let width = ((ui.available_width() - STEP * (count - 1.0)) / count).floor();
+    let widths = card_widths(ui, values.each_ref().map(|(name, _, _)| *name));
+    let size = widgets::figure_size(widths.iter().copied().fold(f32::INFINITY, f32::min) - CARD_EDGES);
     ui.horizontal_top(|ui| {
-        for (name, value, unit) in values {
+        for ((name, value, unit), width) in values.into_iter().zip(widths) {
             let card = theme::card(ui).show(ui, |ui| {
-                let inner = width - 2.0 * STEP - 2.0;
+                let inner = width - CARD_EDGES;
                 ui.set_min_size(vec2(inner, height - 2.0 * STEP - 2.0));
                 ui.set_max_width(inner);
-                widgets::figure(ui, name, &value, unit, inner);
+                widgets::figure_sized(ui, name, &value, unit, inner, size);
             });
             if name == "Memory" {
                 card.response.on_hover_text(format!(
@@ -224,7 +249,8 @@ fn prompt(ui: &mut Ui, scene: &mut Scene<'_>, height: f32, rows: usize) {
         ui.set_height(height - 2.0 * STEP - 2.0);
         ui.horizontal_top(|ui| {
             let buttons = 120.0;
-            let room = vec2(ui.available_width() - buttons - 32.0 - 2.0 * STEP, ui.available_height());
+            let room =
+                vec2(ui.available_width() - buttons - (theme::ICON_SIZE + STEP) - 2.0 * STEP, ui.available_height());
             ui.allocate_ui_with_layout(room, Layout::top_down(Align::Min), |ui| {
                 ui.add_enabled_ui(can_edit, |ui| editor(ui, scene, rows));
             });
@@ -263,7 +289,9 @@ fn editor(ui: &mut Ui, scene: &mut Scene<'_>, rows: usize) {
     if single.prompt.len() > super::LONGEST_EDITED {
         return super::panel::long_prompt(ui, &mut single.prompt);
     }
-    ScrollArea::vertical().id_salt("prompt").auto_shrink(false).show(ui, |ui| {
+    let height = ui.available_height() - right_to_left::preview_height(&single.prompt);
+    let scroll = ScrollArea::vertical().id_salt("prompt").auto_shrink(false).max_height(height);
+    scroll.min_scrolled_height(0.0).show(ui, |ui| {
         let editor = TextEdit::multiline(&mut single.prompt)
             .id(egui::Id::unique(PROMPT_ID))
             .desired_width(f32::INFINITY)
@@ -272,4 +300,5 @@ fn editor(ui: &mut Ui, scene: &mut Scene<'_>, rows: usize) {
             .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter));
         ui.add(editor).accessible_name("Prompt");
     });
+    right_to_left::preview(ui, &single.prompt);
 }

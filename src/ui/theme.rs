@@ -25,6 +25,10 @@ pub const PANEL_MIN_WIDTH: f32 = 232.0;
 pub const PANEL_MIN_HEIGHT: f32 = 208.0;
 /// Width of the sheets over the window.
 pub const SHEET_WIDTH: f32 = 560.0;
+/// Width of fields that hold a number.
+pub const NUMBER_WIDTH: f32 = 72.0;
+/// The widest that text is set: longer lines are hard to follow.
+pub const READING_WIDTH: f32 = 840.0;
 /// Side of the painted icons.
 pub const ICON_SIZE: f32 = 16.0;
 
@@ -35,8 +39,12 @@ const CARD_CORNER: CornerRadius = CornerRadius::same(8);
 pub const BODY_SIZE: f32 = 14.0;
 /// Captions.
 pub const SMALL_SIZE: f32 = 12.0;
-const HEADING_SIZE: f32 = 18.0;
-const FIGURE_SIZE: f32 = 20.0;
+/// Headings.
+pub const HEADING_SIZE: f32 = 18.0;
+/// Large figures.
+pub const FIGURE_SIZE: f32 = 20.0;
+/// Large figures where there is little room.
+pub const NARROW_FIGURE_SIZE: f32 = 16.0;
 const MONOSPACE_SIZE: f32 = 13.0;
 
 const REGULAR: &[u8] = include_bytes!("../../assets/fonts/IBMPlexSans-Regular.ttf");
@@ -61,6 +69,10 @@ pub struct Palette {
     pub line: Color32,
     /// Text.
     pub text: Color32,
+    /// Text among which some stands out.
+    pub prose: Color32,
+    /// Text that stands out.
+    pub strong: Color32,
     /// Text that matters less.
     pub weak: Color32,
     /// Fill of what is to be pressed or is going on.
@@ -89,6 +101,8 @@ const LIGHT: Palette = Palette {
     control_hovered: Color32::from_rgb(0xDF, 0xE2, 0xE7),
     line: Color32::from_rgb(0xDC, 0xDF, 0xE4),
     text: Color32::from_rgb(0x1D, 0x21, 0x29),
+    prose: Color32::from_rgb(0x3F, 0x46, 0x52),
+    strong: Color32::BLACK,
     weak: Color32::from_rgb(0x5E, 0x66, 0x73),
     accent: Color32::from_rgb(0x3F, 0x5B, 0xD9),
     accent_text: Color32::from_rgb(0x34, 0x4E, 0xC4),
@@ -108,6 +122,8 @@ const DARK: Palette = Palette {
     control_hovered: Color32::from_rgb(0x36, 0x3B, 0x46),
     line: Color32::from_rgb(0x2C, 0x31, 0x3A),
     text: Color32::from_rgb(0xE4, 0xE7, 0xEC),
+    prose: Color32::from_rgb(0xC0, 0xC6, 0xD0),
+    strong: Color32::WHITE,
     weak: Color32::from_rgb(0x98, 0xA0, 0xAD),
     accent: Color32::from_rgb(0x4C, 0x68, 0xE6),
     accent_text: Color32::from_rgb(0x93, 0xA6, 0xFF),
@@ -140,11 +156,6 @@ impl Palette {
 /// The semi-bold face at `size`.
 pub fn semibold(size: f32) -> FontId {
     FontId::new(size, FontFamily::Name(SEMIBOLD_NAME.into()))
-}
-
-/// The style of the large figures.
-pub fn figure_font() -> FontId {
-    semibold(FIGURE_SIZE)
 }
 
 /// A heading within a card or sheet.

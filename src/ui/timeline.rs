@@ -8,6 +8,8 @@ use egui::{Align2, Color32, CornerRadius, Rect, Sense, Ui, WidgetInfo, pos2, vec
 
 /// Width of the lanes' numbers.
 const NUMBERS: f32 = 24.0;
+/// The least distance of the lanes' numbers.
+const NUMBER_HEIGHT: f32 = 10.0;
 /// Height of the scale below the lanes.
 const SCALE: f32 = 16.0;
 
@@ -29,11 +31,20 @@ pub fn show(ui: &mut Ui, run: &RunState, room: f32) {
     let span = run.elapsed_s.max(0.1);
     let x = |at_s: f64| lanes.left() + lanes.width() * (at_s / span).clamp(0.0, 1.0) as f32;
     let gap = if lane >= 6.0 { 2.0 } else { 1.0 };
+    // Where lanes are lower than their numbers, not every one is named.
+    let named = (NUMBER_HEIGHT / lane).ceil().max(1.0) as usize;
+    let named = named.next_power_of_two();
     for (place, panel) in run.panels.iter().enumerate() {
         let top = lanes.top() + lane * place as f32;
-        if lane >= 10.0 {
+        if place % named == 0 {
             let font = egui::FontId::proportional(10.0);
-            ui.painter().text(pos2(rect.left(), top + lane / 2.0), Align2::LEFT_CENTER, panel.id, font, palette.weak);
+            ui.painter().text(
+                pos2(rect.left(), top + (lane - gap) / 2.0),
+                Align2::LEFT_CENTER,
+                panel.id,
+                font,
+                palette.weak,
+            );
         }
         for (from, to, color) in stretches(panel, run.elapsed_s, palette) {
             let bar = Rect::from_min_max(pos2(x(from), top), pos2(x(to).max(x(from) + 1.0), top + lane - gap));

@@ -8,6 +8,9 @@ use crate::state::{ModelState, RunAction, RunPhase, Sheet, View, parameters, sho
 use egui::accesskit::Role;
 use egui::{Align, CornerRadius, Label, Layout, Rect, RichText, Sense, Ui, WidgetInfo, vec2};
 
+/// Width of the arrow after the model's name.
+const ARROW: f32 = 24.0;
+
 /// Draws the bar.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let height = theme::TOP_BAR_HEIGHT - 2.0 * STEP;
@@ -80,7 +83,9 @@ fn model(ui: &mut Ui, scene: &mut Scene<'_>) {
         ModelState::Loaded(model) => format!("{} • {} parameters", model.name, parameters(model.facts.parameters)),
     };
     let busy = if scene.state.is_busy() { 120.0 } else { 0.0 };
-    let width = (ui.available_width() - busy).clamp(120.0, 360.0);
+    let font = theme::semibold(theme::BODY_SIZE);
+    let words = ui.fonts_mut(|fonts| fonts.layout_no_wrap(line.clone(), font, palette.text)).size().x;
+    let width = (words.ceil() + ARROW).min(ui.available_width() - busy).clamp(120.0, 360.0);
     let (rect, response) = ui.allocate_exact_size(vec2(width, 40.0), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Model: {line}")));
     if response.hovered() || response.has_focus() {
@@ -90,7 +95,7 @@ fn model(ui: &mut Ui, scene: &mut Scene<'_>) {
     let mut text = ui.new_child(builder);
     text.spacing_mut().item_spacing.y = 0.0;
     text.add_space(2.0);
-    text.set_max_width(width - 24.0);
+    text.set_max_width(width - ARROW);
     let caption = theme::caption(&text, "Model");
     text.label(caption);
     text.add(Label::new(theme::title(&line)).truncate());

@@ -1,21 +1,19 @@
 //! The replay of a run's sessions: its button, how far it has come, and a badge on each panel.
 
 use super::scene::Scene;
-use super::theme::{self, Palette};
-use super::widgets;
+use super::theme::Palette;
+use super::widgets::{self, Words};
 use crate::protocol::Replay;
 use crate::state::{Panel, RunAction, RunState, Verification};
 use egui::accesskit::Role;
-use egui::{Button, Label, RichText, Ui, WidgetInfo};
+use egui::{Button, Ui, WidgetInfo};
 
 /// Draws the button that starts a replay, or its progress and the button that stops it.
 pub fn button(ui: &mut Ui, scene: &mut Scene<'_>) {
-    if let Some(Verification::Running { sessions, done }) = &scene.state.verification {
+    if scene.state.is_verifying() {
         if ui.button("Stop").on_hover_text("Stop verifying; what was found stays").clicked() {
             scene.run(RunAction::StopVerifying);
         }
-        ui.label(theme::caption(ui, format!("Verified {done} of {}", sessions.len())));
-        widgets::spinner(ui, 14.0);
         return;
     }
     let obstacle = scene.state.verify_obstacle();
@@ -30,26 +28,34 @@ pub fn button(ui: &mut Ui, scene: &mut Scene<'_>) {
     }
 }
 
-/// Says what replays found, among the run's figures.
-pub fn findings(ui: &mut Ui, scene: &Scene<'_>, run: &RunState) {
+/// What replays found so far, to stand among the run's states.
+pub fn findings(ui: &Ui, scene: &Scene<'_>, run: &RunState) -> Vec<Words> {
     let palette = Palette::of(ui);
-    if let Some(Verification::Failed(message)) = &scene.state.verification {
-        let words = RichText::new(format!("Verifying broke: {message}")).small().color(palette.bad);
-        ui.add(Label::new(words).truncate()).on_hover_text(message);
+    let mut findings = Vec::new();
+    match &scene.state.verification {
+        Some(Verification::Running { sessions, done }) => {
+            let text = format!("Verified {done} of {}", sessions.len());
+            return vec![Words { text, color: palette.weak, help: "Each session is run once more, alone".into() }];
+        }
+        Some(Verification::Failed(message)) => {
+            let text = format!("Verifying broke: {message}");
+            findings.push(Words { help: text.clone(), text, color: palette.bad });
+        }
+        None => {}
     }
     let totals = run.replay_totals();
     let replayed = totals.replayed();
-    if replayed == 0 {
-        return;
-    }
-    let (words, color) = if totals.exact == replayed {
+    let (text, color) = if replayed == 0 {
+        return findings;
+    } else if totals.exact == replayed {
         (format!("{replayed} of {replayed} exact"), palette.good)
     } else if totals.differing > 0 {
         (format!("{} of {replayed} differ", totals.differing), palette.bad)
     } else {
         (format!("{} of {replayed} not verified", totals.failed), palette.bad)
     };
-    ui.label(RichText::new(words).small().color(color)).on_hover_text("Against the same sessions run alone");
+    findings.push(Words { text, color, help: "Against the same sessions run alone".into() });
+    findings
 }
 
 /// Draws what a session's replay found, if it was replayed.

@@ -1,7 +1,7 @@
 //! The controls that the window uses again and again; each has a name for the screen reader.
 
 use super::icons::{self, Icon};
-use super::theme::{self, CONTROL_HEIGHT, HALF, Palette, STEP};
+use super::theme::{self, CONTROL_HEIGHT, DOUBLE, HALF, Palette, STEP};
 use egui::accesskit::Role;
 use egui::{
     Align, Button, Color32, CornerRadius, DragValue, Key, Layout, Modifiers, Rect, Response, RichText, Sense, Slider,
@@ -74,12 +74,12 @@ pub fn switch(ui: &mut Ui, is_on: &mut bool, label: &str, help: &str) -> Respons
 pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, name: &str, chosen: &mut T, choices: &[(T, &str)]) {
     let palette = Palette::of(ui);
     egui::Frame::new().fill(palette.sunken).corner_radius(CornerRadius::same(6)).inner_margin(2.0).show(ui, |ui| {
+        // The frame's margin takes the rest of a control's height.
+        let height = CONTROL_HEIGHT - HALF;
+        ui.spacing_mut().interact_size.y = height;
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             ui.spacing_mut().button_padding.y = 0.0;
-            // The frame's margin and the buttons' lines take the rest of a control's height.
-            let height = CONTROL_HEIGHT - STEP;
-            ui.spacing_mut().interact_size.y = height;
             for (value, label) in choices {
                 let is_chosen = *chosen == *value;
                 let color = if is_chosen { palette.text } else { palette.weak };
@@ -134,6 +134,7 @@ pub fn number(ui: &mut Ui, name: &str, help: &str, drag: DragValue<'_>) {
     ui.horizontal(|ui| {
         ui.label(name).on_hover_text(help);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().interact_size.x = theme::NUMBER_WIDTH;
             ui.add(drag).on_hover_text(help).accessible_name(name);
         });
     });
@@ -149,14 +150,52 @@ pub fn badge(ui: &mut Ui, text: &str, color: Color32, fill: Color32) -> Response
     response
 }
 
+/// A few small words in a row of such.
+pub struct Words {
+    /// What stands there.
+    pub text: String,
+    /// Its colour.
+    pub color: Color32,
+    /// What it means.
+    pub help: String,
+}
+
+/// Words beside each other; those that have no room stand in the tooltip of a sign for them.
+pub fn words_in_room(ui: &mut Ui, words: &[Words]) {
+    const GAP: f32 = 12.0;
+    ui.spacing_mut().item_spacing.x = GAP;
+    let font = TextStyle::Small.resolve(ui.style());
+    for (place, Words { text, color, help }) in words.iter().enumerate() {
+        let galley = ui.fonts_mut(|fonts| fonts.layout_no_wrap(text.clone(), font.clone(), *color));
+        let is_last = place + 1 == words.len();
+        let needed = galley.size().x + if is_last { 0.0 } else { GAP + DOUBLE };
+        if needed > ui.available_width() {
+            let rest: Vec<&str> = words[place..].iter().map(|words| words.text.as_str()).collect();
+            ui.label(theme::caption(ui, "…")).on_hover_text(rest.join("\n"));
+            return;
+        }
+        ui.label(RichText::new(text).small().color(*color)).on_hover_text(help);
+    }
+}
+
 /// Height of a figure with its name above.
 pub const FIGURE_HEIGHT: f32 = 44.0;
 
 /// Up to this width a figure is smaller.
 const NARROW_FIGURE: f32 = 88.0;
 
+/// The size of a figure that has `width`.
+pub fn figure_size(width: f32) -> f32 {
+    if width <= NARROW_FIGURE { theme::NARROW_FIGURE_SIZE } else { theme::FIGURE_SIZE }
+}
+
 /// A figure with its name above; the width stays the same whatever the figure is.
 pub fn figure(ui: &mut Ui, name: &str, value: &str, unit: &str, width: f32) -> Response {
+    figure_sized(ui, name, value, unit, width, figure_size(width))
+}
+
+/// [`figure`], in letters of `size`.
+pub fn figure_sized(ui: &mut Ui, name: &str, value: &str, unit: &str, width: f32, size: f32) -> Response {
     let response = ui
         .allocate_ui_with_layout(vec2(width, FIGURE_HEIGHT), Layout::top_down(Align::Min), |ui| {
             ui.set_min_size(vec2(width, FIGURE_HEIGHT));
@@ -165,10 +204,9 @@ pub fn figure(ui: &mut Ui, name: &str, value: &str, unit: &str, width: f32) -> R
             ui.add(egui::Label::new(caption).truncate());
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = HALF;
-                let font = if width <= NARROW_FIGURE { theme::semibold(16.0) } else { theme::figure_font() };
-                ui.label(RichText::new(value).font(font));
+                ui.label(RichText::new(value).font(theme::semibold(size)));
                 if !unit.is_empty() {
-                    ui.label(theme::caption(ui, unit));
+                    ui.add(egui::Label::new(theme::caption(ui, unit)).truncate());
                 }
             });
         })
@@ -177,8 +215,14 @@ pub fn figure(ui: &mut Ui, name: &str, value: &str, unit: &str, width: f32) -> R
     response
 }
 
-/// A small curve of rates over time, filled below.
+/// The least width of a curve's slot: narrower ones make a comb of it.
+const SLOT: f32 = 3.0;
+
+/// A small curve of rates over time, filled below: as many of the last ones as have room.
 pub fn curve(ui: &Ui, rect: Rect, rates: impl ExactSizeIterator<Item = f32> + Clone, slots: usize, color: Color32) {
+    let slots = slots.min((rect.width() / SLOT) as usize + 1);
+    let older = rates.len().saturating_sub(slots);
+    let rates = rates.skip(older);
     let top = rates.clone().fold(1.0_f32, f32::max);
     let count = rates.len();
     if count < 2 || slots < 2 {
@@ -234,13 +278,25 @@ pub fn spinner(ui: &mut Ui, size: f32) {
     ui.painter().add(egui::Shape::line((0..=PARTS).map(point).collect(), stroke));
 }
 
+/// A cell of a table; figures stand one below the other by their last digit.
+pub fn cell(ui: &mut Ui, is_figure: bool, contents: impl FnOnce(&mut Ui)) {
+    if !is_figure {
+        return contents(ui);
+    }
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        // The cell's edge would cut the last sign.
+        ui.add_space(2.0);
+        contents(ui);
+    });
+}
+
 /// Lets Page Up, Page Down, Home and End move the scroll area around `ui`, unless a text is being edited. For the one
 /// area that stands for the whole view; to be called after its contents, whose own areas would take the move.
 pub fn scroll_by_keyboard(ui: &Ui) {
     if ui.ctx().text_edit_focused() {
         return;
     }
-    let page = ui.clip_rect().height() - theme::DOUBLE;
+    let page = ui.clip_rect().height() - DOUBLE;
     let all = f32::from(u16::MAX);
     let moves = [(Key::PageUp, page), (Key::PageDown, -page), (Key::Home, all), (Key::End, -all)];
     for (key, distance) in moves {

@@ -52,6 +52,33 @@ fn right_to_left_answers_are_drawn_and_kept_in_the_order_of_their_letters() {
 }
 
 #[test]
+fn a_right_to_left_answer_in_markdown_has_headings_and_bullets_and_no_marks() {
+    let words = "# שלום\n\n- עולם **אחת**\n\nplain **bold** words";
+    let answer = text_model().encode_raw(words).unwrap();
+    let mut bench = Bench::open(Setting::script(Script { answers: vec![answer], ..Script::default() }));
+    bench.click("Generate");
+    bench.wait("the end", |state| !state.single.is_generating());
+    assert!(bench.shows("שלום") && bench.shows("• עולם אחת"));
+    assert!(!bench.says("**"));
+    bench.click("Plain");
+    assert!(bench.says("- עולם **אחת**"));
+}
+
+#[test]
+fn a_right_to_left_prompt_is_shown_below_its_editor_as_it_is_read() {
+    let mut bench = Bench::open(Setting::default());
+    let text = "שלום עולם";
+    for (view, editor) in [("Single", "Prompt"), ("Single", "System prompt"), ("Parallel", "Prompt of session 1")] {
+        bench.click(view);
+        assert!(!bench.says(text), "{editor}");
+        bench.type_into(editor, text);
+        assert!(bench.says(text), "{editor}");
+        bench.press(egui::Modifiers::COMMAND, egui::Key::A);
+        bench.press(egui::Modifiers::NONE, egui::Key::Delete);
+    }
+}
+
+#[test]
 fn ten_thousand_characters_without_a_space_wrap_within_their_panel() {
     let mut bench = Bench::open(Setting::default());
     let prompt = "x".repeat(10_000);

@@ -4,7 +4,10 @@ use super::{choice, heading};
 use crate::state::{FileAction, Show};
 use crate::ui::scene::Scene;
 use crate::ui::theme::{self, STEP};
-use egui::{Align, Label, Layout, ScrollArea, Ui};
+use egui::{Align, Label, Layout, ScrollArea, Ui, vec2};
+
+/// Width of the throughputs, so that the dates stand one below the other.
+const RATE_WIDTH: f32 = 96.0;
 
 /// Draws the list.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
@@ -17,7 +20,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         ui.spacing_mut().item_spacing.y = 4.0;
         for record in records {
             let config = &record.config;
-            let title = format!("{} sessions, {}", config.sessions, config.execution);
+            let sessions = if config.sessions == 1 { "session" } else { "sessions" };
+            let title = format!("{} {sessions}, {}", config.sessions, config.execution);
             let detail = format!(
                 "{} · temperature {:.2} · max tokens {} · {} tokens",
                 record.model, config.temperature, config.max_tokens, record.total_tokens
@@ -27,7 +31,12 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
                     ui.label(theme::title(title));
                     ui.label(theme::caption(ui, if record.is_complete { "" } else { "not complete" }));
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                        ui.label(theme::title(format!("{:.1} tok/s", record.tokens_per_second)));
+                        let rate = theme::title(format!("{:.1} tok/s", record.tokens_per_second));
+                        let room = vec2(RATE_WIDTH, ui.spacing().interact_size.y);
+                        ui.allocate_ui_with_layout(room, Layout::right_to_left(Align::Center), |ui| {
+                            ui.set_min_width(RATE_WIDTH);
+                            ui.label(rate);
+                        });
                         ui.label(theme::caption(ui, &record.ended));
                     });
                 });
