@@ -89,6 +89,7 @@ fn summary() -> ModelSummary {
             device: DeviceKind::Cpu,
             load_seconds: 1.0,
             exact_width: Ok(8),
+            packed_bits: None,
         },
         can_think: true,
         can_use_tools: true,

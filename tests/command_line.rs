@@ -63,6 +63,8 @@ fn a_dense_checkpoint_runs_quantised_and_a_quantised_one_says_that_it_is() {
     };
     let output = run("tests/fixtures/models/llama-untied-bf16");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: RunReport = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report.packed_bits, Some(4), "what is needed to run it again");
     let output = run("tests/fixtures/models/llama-4bit-g64");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("quantised already"), "{}", stderr(&output));

@@ -107,6 +107,7 @@ async fn a_load_that_packs_dense_models_only_leaves_the_others_as_they_are() {
         let model = load_model_with(ModelSource::Folder(folder.clone()), engine, options, |_| {}).await.unwrap();
         let expected = MlxBackend::load_unless(&source(&folder), quantize.filter(|_| is_dense), &|| false).unwrap();
         assert_eq!(model.summary().facts.weight_bytes, expected.facts().weight_bytes, "{name}");
+        assert_eq!(model.summary().facts.packed_bits, is_dense.then_some(4), "{name}");
         model.engine().shutdown().await;
     }
     assert!(!can_quantize(&ModelFiles::gguf(&root().join("gguf/qwen3-q8_0/model.gguf")).unwrap()).unwrap());

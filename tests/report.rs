@@ -20,6 +20,7 @@ fn summary() -> ModelSummary {
             device: DeviceKind::Gpu,
             load_seconds: 1.5,
             exact_width: Ok(8),
+            packed_bits: None,
         },
         can_think: true,
         can_use_tools: true,

@@ -162,7 +162,7 @@ impl WindowApp {
             Ok(run) => {
                 self.run = Some(run);
                 self.run_file = None;
-                self.state.start_run(config, model.summary().name.clone());
+                self.state.start_run(config, model.summary());
             }
             Err(invalid) => self.state.notify(Tone::Problem, invalid.to_string()),
         }

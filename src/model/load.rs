@@ -63,6 +63,7 @@ pub(super) fn load(
         device: device.kind,
         load_seconds,
         exact_width: exact.as_ref().map(|plan| plan.width() as u32).map_err(String::clone),
+        packed_bits: quantize.map(|quantization| quantization.bits as u32),
     };
     Ok(Loaded { decoder, facts, exact })
 }

@@ -1,6 +1,6 @@
 //! What each number means, once for window, console and JSON.
 
-use super::{EvaluationResult, ModelSummary, ParallelConfig, RunReport};
+use super::{EvaluationResult, Execution, ModelSummary, ParallelConfig, RunReport};
 
 /// A session's tokens/s: (tokens − 1) / (time of last token − time of first token); 0 below two tokens.
 pub fn tokens_per_second(tokens: u32, first_token_s: Option<f64>, last_token_s: Option<f64>) -> f64 {
@@ -36,6 +36,14 @@ impl RunReport {
             model: model.name.clone(),
             parameters: model.facts.parameters,
             execution: config.execution,
+            exact_width: model
+                .facts
+                .exact_width
+                .as_ref()
+                .ok()
+                .copied()
+                .filter(|_| config.execution == Execution::Exact),
+            packed_bits: model.facts.packed_bits,
             device: model.facts.device,
             load_seconds: model.facts.load_seconds,
             total_tokens,

@@ -198,6 +198,9 @@ pub struct ModelFacts {
     pub load_seconds: f64,
     /// The cohort width of exact execution, or why the model can't run exactly.
     pub exact_width: Result<u32, String>,
+    /// Bits that dense weights were packed to while they loaded; none where they are as they are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed_bits: Option<u32>,
 }
 
 /// A loaded model, in figures. In JSON the facts stand beside the rest.

@@ -63,6 +63,12 @@ pub struct RunReport {
     pub parameters: u64,
     /// How decode steps shared the device.
     pub execution: Execution,
+    /// The cohort width, where they shared it exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact_width: Option<u32>,
+    /// Bits that dense weights were packed to while they loaded; none where they are as they are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed_bits: Option<u32>,
     /// Where it computed.
     pub device: DeviceKind,
     /// Seconds from opening the model's files to evaluated weights.

@@ -5,7 +5,8 @@ use super::{
     SingleState, Verification, View,
 };
 use crate::protocol::{
-    Execution, ListedModel, MachineMemory, MemoryPrediction, Packing, ParallelConfig, RunReport, SessionId,
+    Execution, ListedModel, MachineMemory, MemoryPrediction, ModelSummary, Packing, ParallelConfig, RunReport,
+    SessionId,
 };
 use std::path::PathBuf;
 
@@ -200,12 +201,14 @@ impl AppState {
     }
 
     /// Begins showing a run.
-    pub fn start_run(&mut self, config: ParallelConfig, model: String) {
+    pub fn start_run(&mut self, config: ParallelConfig, model: &ModelSummary) {
         self.settings.view = View::Parallel;
         self.maximised = None;
         self.shows_results = false;
         self.verification = None;
-        self.run = Some(RunState::start(config, model));
+        let mut run = RunState::start(config, model.name.clone());
+        run.packed_bits = model.facts.packed_bits;
+        self.run = Some(run);
     }
 
     /// Shows a run from its report.

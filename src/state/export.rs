@@ -63,7 +63,7 @@ fn markdown(report: &RunReport) -> String {
     let _ = write!(
         text,
         "# Parallel run: {} sessions over {}\n\n\
-         {} execution on {}, temperature {}, max tokens {}, base seed {}.\n\n\
+         {} execution on {}{}, temperature {}, max tokens {}, base seed {}.\n\n\
          {} tokens in {:.2} s: {:.2} tokens/s in all, {:.2} tokens/s on average per session. Peak memory {}.\n\n\
          | session | state | tokens | tokens/s | first token (ms) | duration (s) | prompt tokens | seed | temperature |\n\
          |--:|---|--:|--:|--:|--:|--:|--:|--:|\n",
@@ -71,6 +71,7 @@ fn markdown(report: &RunReport) -> String {
         report.model,
         report.execution,
         report.device.name(),
+        report.packed_bits.map(|bits| format!(", weights packed to {bits} bits")).unwrap_or_default(),
         config.temperature,
         config.max_tokens,
         config.seed,

@@ -15,6 +15,8 @@ pub struct RunRecord {
     pub ended: String,
     /// The model's name.
     pub model: String,
+    /// Bits that dense weights were packed to while they loaded.
+    pub packed_bits: Option<u32>,
     /// Its settings.
     pub config: ParallelConfig,
     /// Tokens of all sessions.
@@ -32,6 +34,7 @@ impl RunRecord {
             path,
             ended,
             model: report.model.clone(),
+            packed_bits: report.packed_bits,
             config: report.config.clone(),
             total_tokens: report.total_tokens,
             tokens_per_second: report.tokens_per_second,

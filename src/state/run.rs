@@ -22,6 +22,8 @@ pub struct RunState {
     pub config: ParallelConfig,
     /// The model's name.
     pub model: String,
+    /// Bits that dense weights were packed to while they loaded.
+    pub packed_bits: Option<u32>,
     /// One a session, in order of their numbers.
     pub panels: Vec<Panel>,
     /// Where it stands.
@@ -68,6 +70,7 @@ impl RunState {
             panels: (0..config.sessions).map(|index| Panel::queued(&config, index)).collect(),
             config,
             model,
+            packed_bits: None,
             phase: RunPhase::Running,
             elapsed_s: 0.0,
             curve: RateCurve::default(),
@@ -83,6 +86,7 @@ impl RunState {
             panels: report.sessions.iter().map(|result| Panel::from_result(&report.config, result)).collect(),
             config: report.config.clone(),
             model: report.model.clone(),
+            packed_bits: report.packed_bits,
             phase: RunPhase::Ended,
             elapsed_s: report.wall_time_s,
             curve: RateCurve::default(),
@@ -206,10 +210,11 @@ impl RunState {
             return None;
         }
         let baseline = ParallelConfig { execution: Execution::Serialized, ..self.config.clone() };
-        let serialized = recent
-            .iter()
-            .find(|record| record.config == baseline && record.model == self.model && record.is_complete)?
-            .tokens_per_second;
+        let is_baseline = |record: &RunRecord| {
+            let is_same_model = record.model == self.model && record.packed_bits == self.packed_bits;
+            is_same_model && record.config == baseline && record.is_complete
+        };
+        let serialized = recent.iter().find(|record| is_baseline(record))?.tokens_per_second;
         (serialized > 0.0).then(|| self.totals().tokens_per_second / serialized)
     }
 }

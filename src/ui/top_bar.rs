@@ -80,7 +80,10 @@ fn model(ui: &mut Ui, scene: &mut Scene<'_>) {
         ModelState::Loading { source, .. } => format!("Loading {}", short_name(source)),
         ModelState::Paused { source, .. } => format!("{} is paused", short_name(source)),
         ModelState::Failed { source, .. } => format!("{} did not load", short_name(source)),
-        ModelState::Loaded(model) => format!("{} • {} parameters", model.name, parameters(model.facts.parameters)),
+        ModelState::Loaded(model) => {
+            let packed = model.facts.packed_bits.map(|bits| format!(" • {bits} bits")).unwrap_or_default();
+            format!("{} • {} parameters{packed}", model.name, parameters(model.facts.parameters))
+        }
     };
     let busy = if scene.state.is_busy() { 120.0 } else { 0.0 };
     let font = theme::semibold(theme::BODY_SIZE);

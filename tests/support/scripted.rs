@@ -282,6 +282,7 @@ pub async fn scripted_model(script: Script) -> (LoadedModel, Log) {
         device: DeviceKind::Cpu,
         load_seconds: 0.25,
         exact_width: Ok(8),
+        packed_bits: None,
     };
     let loader = move |_: &LoadCancel| Ok::<_, String>((ScriptedBackend::new(script, backend_log), facts));
     let (engine, facts) = engine::start(EngineSettings::default(), loader).await.unwrap();

@@ -58,6 +58,7 @@ pub fn starter_facts() -> ModelFacts {
         device: DeviceKind::Cpu,
         load_seconds: 0.5,
         exact_width: Ok(8),
+        packed_bits: None,
     }
 }
 

@@ -39,6 +39,8 @@ pub fn finished(sessions: u32) -> AppState {
         model: "SmolLM2-135M-Instruct".into(),
         parameters: 134_515_008,
         execution: config.execution,
+        exact_width: None,
+        packed_bits: None,
         device: DeviceKind::Cpu,
         load_seconds: 0.8,
         total_tokens: results.iter().map(|result| u64::from(result.tokens)).sum(),
