@@ -101,7 +101,7 @@ pub fn short_name(source: &ModelSource) -> String {
         ModelSource::Folder(path) | ModelSource::Gguf(path) => {
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
         }
-        ModelSource::Starter | ModelSource::Hub(_) => source.to_string(),
+        ModelSource::Starter | ModelSource::Hub(_) => source.display_name(),
     }
 }
 

@@ -61,16 +61,20 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, texts: &mut Vec<StreamText>) {
     }
     let shape = GridShape::fit(count, ui.available_size());
     let height = shape.rows as f32 * (shape.size.y + STEP) - STEP;
+    // Columns end on whole points and together fill the row.
+    let row = ui.available_width() + STEP;
+    let edge = |column: usize| (row * column as f32 / shape.columns as f32).round();
     ScrollArea::vertical().id_salt("grid").auto_shrink(false).show_viewport(ui, |ui, viewport| {
         let origin = ui.max_rect().min;
         ui.expand_to_include_rect(Rect::from_min_size(origin, vec2(ui.available_width(), height)));
         for index in 0..count {
             let (row, column) = (index / shape.columns, index % shape.columns);
-            let offset = vec2(column as f32 * (shape.size.x + STEP), row as f32 * (shape.size.y + STEP));
+            let offset = vec2(edge(column), row as f32 * (shape.size.y + STEP));
             if offset.y > viewport.bottom() || offset.y + shape.size.y < viewport.top() {
                 continue;
             }
-            let rect = Rect::from_min_size(pos2(origin.x, origin.y) + offset, shape.size);
+            let size = vec2(edge(column + 1) - edge(column) - STEP, shape.size.y);
+            let rect = Rect::from_min_size(pos2(origin.x, origin.y) + offset, size);
             match &state.run {
                 Some(run) => {
                     if let (Some(shown), Some(text)) = (run.panels.get(index), texts.get_mut(index)) {

@@ -43,7 +43,7 @@ pub fn paint(painter: &Painter, rect: Rect, icon: Icon, color: Color32) {
     };
     match icon {
         Icon::Stop => {
-            painter.rect_filled(Rect::from_min_max(at(4.0, 4.0), at(12.0, 12.0)), CornerRadius::same(2), color);
+            painter.rect_filled(Rect::from_min_max(at(3.0, 3.0), at(13.0, 13.0)), CornerRadius::same(2), color);
         }
         Icon::Copy => {
             outline(at(2.5, 5.5), at(10.5, 13.5));

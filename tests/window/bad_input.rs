@@ -92,6 +92,18 @@ fn ten_thousand_characters_without_a_space_wrap_within_their_panel() {
 }
 
 #[test]
+fn ten_thousand_characters_without_a_space_wrap_in_an_answer_too() {
+    let answer = text_model().encode_raw(&"x".repeat(10_000)).unwrap();
+    let mut bench = Bench::open(Setting::script(Script { answers: vec![answer; 3], ..Script::default() }));
+    bench.set_max_tokens(20_000);
+    bench.run_to_end();
+    let text = bench.state().run.as_ref().unwrap().panels[0].text.clone();
+    assert_eq!(text.len(), 10_000);
+    let width = bench.node(&text).rect().width();
+    assert!(width < 400.0, "the text is {width} points wide");
+}
+
+#[test]
 fn right_to_left_and_zero_width_text_is_kept_as_it_is() {
     let mut bench = Bench::open(Setting::default());
     let text = "مرحبا \u{200b}\u{200d}\u{feff} שלום 👩‍👩‍👧";

@@ -173,12 +173,10 @@ fn copying_takes_the_whole_answer_where_nothing_is_selected() {
     assert!(bench.steps_until_copied(&answer));
 }
 
-#[test]
-fn tab_goes_through_every_control_and_comes_round() {
-    let mut bench = Bench::open(Setting::default());
-    bench.click("Parallel");
+/// The names of all controls that Tab reaches until it comes round.
+fn reached(bench: &mut Bench) -> Vec<String> {
     let mut reached = Vec::new();
-    for _ in 0..60 {
+    for _ in 0..80 {
         bench.press(Modifiers::NONE, Key::Tab);
         let focused = bench.focused();
         if reached.first() == Some(&focused) {
@@ -186,18 +184,31 @@ fn tab_goes_through_every_control_and_comes_round() {
         }
         reached.push(focused);
     }
-    for control in [
-        "Run Parallel Demo",
-        "Keyboard shortcuts",
-        "Settings",
-        "Recent runs",
-        "Parallel",
-        "Single",
+    reached
+}
+
+fn all_are_reached(bench: &mut Bench, controls: &[&str]) {
+    let reached = reached(bench);
+    for control in controls {
+        assert!(reached.iter().any(|label| label == control), "{control} can't be reached: {reached:?}");
+    }
+}
+
+#[test]
+fn tab_goes_through_every_control_and_comes_round() {
+    let mut bench = Bench::open(Setting::default());
+    bench.click("Parallel");
+    let around =
+        ["Run Parallel Demo", "Keyboard shortcuts", "Settings", "Recent runs", "Scaling", "Parallel", "Single"];
+    all_are_reached(&mut bench, &around);
+    let controls = [
         "Sessions",
         "Temperature",
         "Temperature ladder",
         "Max tokens",
         "Execution",
+        "Stall budget",
+        "Race",
         "Top-p",
         "Top-k",
         "Min-p",
@@ -207,7 +218,62 @@ fn tab_goes_through_every_control_and_comes_round() {
         "Reset controls",
         "Prompt of session 0",
         "Prompt of session 2",
-    ] {
-        assert!(reached.iter().any(|label| label == control), "{control} can't be reached: {reached:?}");
-    }
+    ];
+    all_are_reached(&mut bench, &controls);
+}
+
+#[test]
+fn tab_goes_through_the_single_prompts_controls() {
+    let mut bench = Bench::open(Setting::default());
+    bench.click("Generate");
+    bench.wait("the end", |state| !state.single.is_generating());
+    let controls = [
+        "Model: SmolLM2-135M-Instruct • 135M parameters",
+        "Thinking",
+        "Tools",
+        "Max Tokens",
+        "Temperature",
+        "System prompt",
+        "Plain",
+        "Markdown",
+        "Copy the answer",
+        "Prompt",
+        "Make the prompt's editor tall",
+        "Generate",
+        "Examples",
+    ];
+    all_are_reached(&mut bench, &controls);
+}
+
+#[test]
+fn tab_goes_through_a_finished_runs_panels_and_the_tables_headings() {
+    let mut bench = Bench::open(Setting::default());
+    bench.run_to_end();
+    let controls = [
+        "Export",
+        "Edit prompts",
+        "Verify",
+        "Panels",
+        "Table",
+        "Run session 0 again",
+        "Copy session 1",
+        "Maximise session 2",
+    ];
+    all_are_reached(&mut bench, &controls);
+    bench.click("Table");
+    all_are_reached(&mut bench, &["Sort by Session", "Sort by Tokens/s", "Sort by Temp."]);
+}
+
+#[test]
+fn tab_goes_through_the_sweeps_controls_and_the_model_picker() {
+    let mut bench = Bench::open(Setting::default());
+    bench.click("Scaling");
+    let controls = ["Run serialized", "Run batched", "Run exact", "Up to sessions", "Max tokens", "Run the sweep"];
+    all_are_reached(&mut bench, &controls);
+    bench.open_models();
+    bench.wait("the list", |state| !state.models.is_empty());
+    bench.settle();
+    let controls =
+        ["Close", "Hub id", "Load Qwen3 1.7B", "As stored", "8 bits", "4 bits", "Open a folder…", "Open a .gguf file…"];
+    all_are_reached(&mut bench, &controls);
 }

@@ -135,6 +135,35 @@ fn a_panel_is_maximised_and_brought_back() {
 }
 
 #[test]
+fn a_panel_sticks_to_the_bottom_while_text_comes_and_stays_where_someone_scrolled_to() {
+    let mut bench = Bench::open(Setting::script(slow()));
+    bench.click("Parallel");
+    bench.set("Sessions", 1.0);
+    bench.set("Max tokens", 20_000.0);
+    bench.click("Run Parallel Demo");
+    let after = |bench: &mut Bench, tokens: u64| {
+        bench.wait("text", |state| state.run.as_ref().is_some_and(|run| run.totals().tokens > tokens));
+        (0..20).for_each(|_| bench.step());
+        let text = bench.state().run.as_ref().unwrap().panels[0].text.clone();
+        bench.node(&text).rect()
+    };
+    let before = after(&mut bench, 1500);
+    bench.click("Maximise session 0");
+    let full = after(&mut bench, 2000);
+    let fuller = after(&mut bench, 3000);
+    assert!(full.height() > before.height() / 4.0 && fuller.height() > full.height() + 100.0, "{full} {fuller}");
+    assert!((fuller.bottom() - full.bottom()).abs() < 2.0, "it sticks to the bottom: {full} {fuller}");
+    bench.press(egui::Modifiers::NONE, egui::Key::Home);
+    (0..60).for_each(|_| bench.step());
+    let scrolled = after(&mut bench, 4000);
+    let later = after(&mut bench, 5000);
+    assert!(later.height() > scrolled.height() + 100.0);
+    assert!((later.top() - scrolled.top()).abs() < 1.0, "it stays where it is: {scrolled} {later}");
+    bench.click("Stop All");
+    bench.wait("the end", |state| !state.run_is_active());
+}
+
+#[test]
 fn a_panels_prompt_is_edited_before_the_run() {
     let mut bench = Bench::open(Setting::default());
     bench.click("Parallel");
