@@ -32,6 +32,9 @@ const FIGURES: [Figure; 2] = [
 /// Width at which a heading has room for more than its title and the curves' names.
 const WIDE: f32 = 300.0;
 
+/// Room that the curves' names need.
+const LEGEND: f32 = 184.0;
+
 /// Room above the highest point, for a knee's mark.
 const HEADROOM: f64 = 1.2;
 
@@ -179,6 +182,10 @@ fn heading(ui: &mut Ui, sweep: &ScalingState, figure: &Figure) {
         ui.label(theme::title(figure.title));
         if ui.available_width() > WIDE {
             ui.label(theme::caption(ui, figure.detail));
+        }
+        if ui.available_width() < LEGEND {
+            // The table has the same colours.
+            return;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let executions: Vec<Execution> = sweep.executions().collect();

@@ -12,10 +12,8 @@ use egui_extras::{Column, TableBuilder};
 
 /// Draws the table of `report`.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, report: &RunReport) {
-    let order = scene.state.result_order;
-    let places = order.sort(&report.sessions);
     theme::card(ui).show(ui, |ui| {
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             let average = format!(
                 "Average performance: {:.2} tokens/sec across {} sessions",
                 report.average_tokens_per_second,
@@ -25,38 +23,42 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, report: &RunReport) {
             ui.label(theme::caption(ui, format!("Total time: {:.2}s", report.wall_time_s)));
         });
         let height = (ui.available_height() - CONTROL_HEIGHT - 2.0 * STEP).max(96.0);
-        let gaps = STEP * (ResultColumn::ALL.len() - 1) as f32;
-        let least: f32 = ResultColumn::ALL.into_iter().map(width).sum();
-        let spare = ((ui.available_width() - gaps - least) / ResultColumn::ALL.len() as f32).floor().max(0.0);
-        let mut table = TableBuilder::new(ui)
-            .striped(true)
-            .auto_shrink(false)
-            .max_scroll_height(height)
-            .cell_layout(Layout::left_to_right(Align::Center));
-        for column in ResultColumn::ALL {
-            table = table.column(Column::exact(width(column) + spare).clip(true));
-        }
-        table
-            .header(CONTROL_HEIGHT, |mut row| {
-                for column in ResultColumn::ALL {
-                    row.col(|ui| widgets::cell(ui, is_figure(column), |ui| heading(ui, scene, column)));
-                }
-            })
-            .body(|body| {
-                body.rows(CONTROL_HEIGHT, places.len(), |mut row| {
-                    let Some(session) = places.get(row.index()).and_then(|place| report.sessions.get(*place)) else {
-                        return;
-                    };
-                    for column in ResultColumn::ALL {
-                        row.col(|ui| {
-                            widgets::cell(ui, is_figure(column), |ui| {
-                                ui.add(Label::new(column.cell(session)).truncate().selectable(true));
-                            });
-                        });
-                    }
-                });
-            });
+        egui::ScrollArea::horizontal().auto_shrink(false).show(ui, |ui| table(ui, scene, report, height));
     });
+}
+
+fn table(ui: &mut Ui, scene: &mut Scene<'_>, report: &RunReport, height: f32) {
+    let order = scene.state.result_order;
+    let places = order.sort(&report.sessions);
+    let spare = widgets::column_spare(ui, &ResultColumn::ALL.map(width));
+    let mut table = TableBuilder::new(ui)
+        .striped(true)
+        .auto_shrink(false)
+        .max_scroll_height(height)
+        .cell_layout(Layout::left_to_right(Align::Center));
+    for column in ResultColumn::ALL {
+        table = table.column(Column::exact(width(column) + spare).clip(true));
+    }
+    table
+        .header(CONTROL_HEIGHT, |mut row| {
+            for column in ResultColumn::ALL {
+                row.col(|ui| widgets::cell(ui, is_figure(column), |ui| heading(ui, scene, column)));
+            }
+        })
+        .body(|body| {
+            body.rows(CONTROL_HEIGHT, places.len(), |mut row| {
+                let Some(session) = places.get(row.index()).and_then(|place| report.sessions.get(*place)) else {
+                    return;
+                };
+                for column in ResultColumn::ALL {
+                    row.col(|ui| {
+                        widgets::cell(ui, is_figure(column), |ui| {
+                            ui.add(Label::new(column.cell(session)).truncate().selectable(true));
+                        });
+                    });
+                }
+            });
+        });
 }
 
 /// The least width of a column: its heading's.
@@ -89,7 +91,8 @@ fn heading(ui: &mut Ui, scene: &mut Scene<'_>, column: ResultColumn) {
             false => response.rect.right_center() + vec2(10.0, 0.0),
         };
         // The arrow of a narrow column stands in the step before it.
-        let painter = ui.painter().with_clip_rect(ui.clip_rect().expand2(vec2(STEP, 0.0)));
+        let mut painter = ui.painter().clone();
+        painter.set_clip_rect(ui.clip_rect().expand2(vec2(STEP, 0.0)));
         icons::paint(&painter, Rect::from_center_size(beside, vec2(12.0, 12.0)), icon, color);
     }
     widgets::focus_ring(ui, &response, response.rect.expand(HALF));

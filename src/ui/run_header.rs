@@ -23,7 +23,8 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
 fn figures(ui: &mut Ui, scene: &Scene<'_>, run: &RunState) {
     let palette = Palette::of(ui);
     let totals = run.totals();
-    ui.horizontal_top(|ui| {
+    // In a narrow window the last figures stand below the first ones.
+    ui.with_layout(Layout::left_to_right(Align::Min).with_main_wrap(true), |ui| {
         ui.spacing_mut().item_spacing.x = STEP;
         widgets::figure(ui, "Throughput", &format!("{:.1}", totals.tokens_per_second), "tok/s", 104.0);
         let rates: Vec<f32> = run.curve.rates().collect();

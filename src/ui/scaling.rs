@@ -6,7 +6,7 @@ use super::{chart, widgets};
 use crate::protocol::bytes;
 use crate::protocol::{Execution, ScalingRow};
 use crate::state::{MOST_LOG2, ScalingAction, ScalingFormat, ScalingPhase, ScalingState};
-use egui::{Align, DragValue, Label, Layout, RichText, Ui, vec2};
+use egui::{Align, DragValue, Label, Layout, RichText, ScrollArea, Ui, vec2};
 use egui_extras::{Column, TableBuilder};
 
 /// The least height of the charts.
@@ -77,7 +77,7 @@ fn header(ui: &mut Ui, scene: &mut Scene<'_>) {
                 Some(sweep) => (sweep.subject.clone(), status(sweep)),
                 None => ("Scaling".to_owned(), "How throughput grows with the number of sessions".to_owned()),
             };
-            ui.label(theme::title(title));
+            ui.add(Label::new(theme::title(title)).truncate());
             ui.add(Label::new(theme::caption(ui, caption)).truncate());
         });
     });
@@ -162,59 +162,65 @@ fn problem(sweep: &ScalingState) -> Option<String> {
     Some(format!("{failed} of {sessions} sessions failed in {execution} execution, so it has no point there: {error}"))
 }
 
-/// The table's columns: heading, and what a cell says.
+/// The table's columns: heading, least width, and what a cell says.
 type Cell = fn(&ScalingRow) -> String;
-const COLUMNS: [(&str, Cell); 9] = [
-    ("Execution", |row| row.execution.to_string()),
-    ("Sessions", |row| row.sessions.to_string()),
-    ("Tokens/s", |row| format!("{:.1}", row.tokens_per_second)),
-    ("Each", |row| format!("{:.1}", row.tokens_per_second_per_session)),
-    ("First p50", |row| format!("{:.0} ms", row.time_to_first_token_p50_ms)),
-    ("First p95", |row| format!("{:.0} ms", row.time_to_first_token_p95_ms)),
-    ("Memory", |row| bytes(row.peak_memory_bytes)),
-    ("Speed-up", |row| row.speed_up.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×"))),
-    ("Failed", |row| row.failed.to_string()),
+const COLUMNS: [(&str, f32, Cell); 9] = [
+    ("Execution", 72.0, |row| row.execution.to_string()),
+    ("Sessions", 56.0, |row| row.sessions.to_string()),
+    ("Tokens/s", 56.0, |row| format!("{:.1}", row.tokens_per_second)),
+    ("Each", 40.0, |row| format!("{:.1}", row.tokens_per_second_per_session)),
+    ("First p50", 60.0, |row| format!("{:.0} ms", row.time_to_first_token_p50_ms)),
+    ("First p95", 60.0, |row| format!("{:.0} ms", row.time_to_first_token_p95_ms)),
+    ("Memory", 56.0, |row| bytes(row.peak_memory_bytes)),
+    ("Speed-up", 56.0, |row| row.speed_up.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×"))),
+    ("Failed", 44.0, |row| row.failed.to_string()),
 ];
 
 fn table(ui: &mut Ui, sweep: &ScalingState) {
-    let palette = *Palette::of(ui);
     theme::card(ui).show(ui, |ui| {
         let height = (ui.available_height() - CONTROL_HEIGHT - STEP).max(64.0);
-        TableBuilder::new(ui)
-            .striped(true)
-            .auto_shrink(false)
-            .min_scrolled_height(0.0)
-            .max_scroll_height(height)
-            .cell_layout(Layout::left_to_right(Align::Center))
-            .column(Column::exact(80.0))
-            .columns(Column::remainder().at_least(44.0).clip(true), COLUMNS.len() - 1)
-            .header(CONTROL_HEIGHT, |mut row| {
-                for (place, (title, _)) in COLUMNS.into_iter().enumerate() {
+        ScrollArea::horizontal().auto_shrink(false).show(ui, |ui| rows(ui, sweep, height));
+    });
+}
+
+fn rows(ui: &mut Ui, sweep: &ScalingState, height: f32) {
+    let palette = *Palette::of(ui);
+    let least = COLUMNS.map(|(_, width, _)| width);
+    let spare = widgets::column_spare(ui, &least);
+    let mut table = TableBuilder::new(ui)
+        .striped(true)
+        .auto_shrink(false)
+        .min_scrolled_height(0.0)
+        .max_scroll_height(height)
+        .cell_layout(Layout::left_to_right(Align::Center));
+    for width in least {
+        table = table.column(Column::exact(width + spare).clip(true));
+    }
+    table
+        .header(CONTROL_HEIGHT, |mut row| {
+            for (place, (title, _, _)) in COLUMNS.into_iter().enumerate() {
+                row.col(|ui| {
+                    let text = RichText::new(title).font(theme::semibold(12.0)).color(palette.weak);
+                    widgets::cell(ui, place > 0, |ui| drop(ui.add(Label::new(text).truncate())));
+                });
+            }
+        })
+        .body(|body| {
+            body.rows(CONTROL_HEIGHT, sweep.rows.len(), |mut row| {
+                let Some(figures) = sweep.rows.get(row.index()) else { return };
+                for (place, (_, _, cell)) in COLUMNS.into_iter().enumerate() {
                     row.col(|ui| {
-                        let text = RichText::new(title).font(theme::semibold(12.0)).color(palette.weak);
-                        widgets::cell(ui, place > 0, |ui| drop(ui.add(Label::new(text).truncate())));
+                        let color = if figures.failed > 0 {
+                            palette.bad
+                        } else if place == 0 {
+                            chart::color(&palette, figures.execution)
+                        } else {
+                            palette.text
+                        };
+                        let text = RichText::new(cell(figures)).color(color);
+                        widgets::cell(ui, place > 0, |ui| drop(ui.add(Label::new(text).truncate().selectable(true))));
                     });
                 }
-            })
-            .body(|body| {
-                body.rows(CONTROL_HEIGHT, sweep.rows.len(), |mut row| {
-                    let Some(figures) = sweep.rows.get(row.index()) else { return };
-                    for (place, (_, cell)) in COLUMNS.into_iter().enumerate() {
-                        row.col(|ui| {
-                            let color = if figures.failed > 0 {
-                                palette.bad
-                            } else if place == 0 {
-                                chart::color(&palette, figures.execution)
-                            } else {
-                                palette.text
-                            };
-                            let text = RichText::new(cell(figures)).color(color);
-                            widgets::cell(ui, place > 0, |ui| {
-                                drop(ui.add(Label::new(text).truncate().selectable(true)))
-                            });
-                        });
-                    }
-                });
             });
-    });
+        });
 }

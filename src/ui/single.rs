@@ -6,7 +6,7 @@ use super::scene::Scene;
 use super::theme::{self, DOUBLE, HALF, Palette, STEP};
 use super::{right_to_left, widgets};
 use crate::protocol::{FinishReason, SessionState, bytes};
-use crate::state::{AnswerPart, Display, MAX_TOKENS_LOG2, Sheet, SingleAction, SinglePhase};
+use crate::state::{AnswerPart, Display, MAX_TOKENS_LOG2, MemoryCard, Sheet, SingleAction, SinglePhase};
 use egui::{
     Align, CollapsingHeader, Key, KeyboardShortcut, Label, Layout, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2,
 };
@@ -69,12 +69,13 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, caches: &mut Caches) {
     let rows = if scene.settings.single.prompt_expanded { 10.0 } else { 3.0 };
     let preview = right_to_left::preview_height(&scene.settings.single.prompt);
     let prompt_height = rows * 19.0 + 3.0 * STEP + preview;
-    let cards_height = widgets::FIGURE_HEIGHT + 2.0 * STEP + 2.0;
+    let card_rows = if ui.available_width() < NARROW { 2.0 } else { 1.0 };
+    let cards_height = card_rows * (CARD_HEIGHT + STEP) - STEP;
     let answer_height = (ui.available_height() - prompt_height - cards_height - 2.0 * STEP).max(96.0);
     ui.allocate_ui_with_layout(vec2(ui.available_width(), answer_height), Layout::top_down(Align::Min), |ui| {
         answer_card(ui, scene, caches, answer_height);
     });
-    cards(ui, scene, cards_height);
+    cards(ui, scene, CARDS / card_rows as usize);
     prompt(ui, scene, prompt_height, rows as usize);
 }
 
@@ -181,35 +182,42 @@ fn tool_call(ui: &mut Ui, name: &str, arguments: &str, result: Option<&Result<St
     });
 }
 
-/// What a card's margins and lines add to its width.
+/// Below this width the cards stand in two rows.
+const NARROW: f32 = 560.0;
+/// LLMEval's figures.
+const CARDS: usize = 6;
+/// What a card's margins and lines add to its width, and to its height.
 const CARD_EDGES: f32 = 2.0 * STEP + 2.0;
+const CARD_HEIGHT: f32 = widgets::FIGURE_HEIGHT + CARD_EDGES;
 
 /// The cards' widths, which together fill the row: the same for all, unless a name has no room then.
-fn card_widths<const COUNT: usize>(ui: &Ui, names: [&str; COUNT]) -> [f32; COUNT] {
+fn card_widths(ui: &Ui, names: &[&str]) -> Vec<f32> {
     let font = egui::TextStyle::Small.resolve(ui.style());
     let width_of = |name: &str| {
         let galley = ui.fonts_mut(|fonts| fonts.layout_no_wrap(name.to_owned(), font.clone(), egui::Color32::WHITE));
         galley.size().x.ceil() + CARD_EDGES
     };
-    let least = names.map(width_of);
-    let room = ui.available_width() - STEP * (COUNT as f32 - 1.0);
-    let same = room / COUNT as f32;
-    let spare = (room - least.iter().sum::<f32>()) / COUNT as f32;
+    let least: Vec<f32> = names.iter().map(|name| width_of(name)).collect();
+    let count = least.len() as f32;
+    let room = ui.available_width() - STEP * (count - 1.0);
+    let same = room / count;
+    let spare = (room - least.iter().sum::<f32>()) / count;
     let has_room = spare < 0.0 || least.iter().all(|least| *least <= same);
     let mut right = 0.0;
-    least.map(|least| {
+    let width = |least: f32| {
         let left = f32::round(right);
         right += if has_room { same } else { least + spare };
         f32::round(right) - left
-    })
+    };
+    least.into_iter().map(width).collect()
 }
 
-/// LLMEval's six figures.
-fn cards(ui: &mut Ui, scene: &Scene<'_>, height: f32) {
+/// LLMEval's six figures, `in_row` beside each other.
+fn cards(ui: &mut Ui, scene: &Scene<'_>, in_row: usize) {
     let single = &scene.state.single;
     let first = single.first_token_s.map_or_else(|| "–".to_owned(), |seconds| format!("{:.0}", seconds * 1000.0));
     let memory = scene.state.memory;
-    let values = [
+    let values: [Card<'_>; CARDS] = [
         ("Tokens/sec", format!("{:.1}", single.tokens_per_second()), ""),
         ("Time to First Token", first, "ms"),
         ("Prompt Length", single.prompt_tokens.to_string(), "tokens"),
@@ -217,28 +225,42 @@ fn cards(ui: &mut Ui, scene: &Scene<'_>, height: f32) {
         ("Total Time", format!("{:.1}", single.elapsed_s), "s"),
         ("Memory", bytes(memory.figures.active), ""),
     ];
-    let widths = card_widths(ui, values.each_ref().map(|(name, _, _)| *name));
+    for row in values.chunks(in_row) {
+        card_row(ui, scene, row);
+    }
+}
+
+/// A figure's name, the figure, and its unit.
+type Card<'a> = (&'a str, String, &'a str);
+
+fn card_row(ui: &mut Ui, scene: &Scene<'_>, cards: &[Card<'_>]) {
+    let names: Vec<&str> = cards.iter().map(|(name, _, _)| *name).collect();
+    let widths = card_widths(ui, &names);
     let size = widgets::figure_size(widths.iter().copied().fold(f32::INFINITY, f32::min) - CARD_EDGES);
     ui.horizontal_top(|ui| {
-        for ((name, value, unit), width) in values.into_iter().zip(widths) {
+        for ((name, value, unit), width) in cards.iter().zip(widths) {
             let card = theme::card(ui).show(ui, |ui| {
                 let inner = width - CARD_EDGES;
-                ui.set_min_size(vec2(inner, height - 2.0 * STEP - 2.0));
+                ui.set_min_size(vec2(inner, widgets::FIGURE_HEIGHT));
                 ui.set_max_width(inner);
-                widgets::figure_sized(ui, name, &value, unit, inner, size);
+                widgets::figure_sized(ui, name, value, unit, inner, size);
             });
-            if name == "Memory" {
-                card.response.on_hover_text(format!(
-                    "Active: {} of {}\nCache: {} of {}\nPeak: {}",
-                    bytes(memory.figures.active),
-                    bytes(memory.memory_limit),
-                    bytes(memory.figures.cache),
-                    bytes(memory.cache_limit),
-                    bytes(memory.figures.peak)
-                ));
+            if *name == "Memory" {
+                card.response.on_hover_text(memory_words(&scene.state.memory));
             }
         }
     });
+}
+
+fn memory_words(memory: &MemoryCard) -> String {
+    format!(
+        "Active: {} of {}\nCache: {} of {}\nPeak: {}",
+        bytes(memory.figures.active),
+        bytes(memory.memory_limit),
+        bytes(memory.figures.cache),
+        bytes(memory.cache_limit),
+        bytes(memory.figures.peak)
+    )
 }
 
 fn prompt(ui: &mut Ui, scene: &mut Scene<'_>, height: f32, rows: usize) {

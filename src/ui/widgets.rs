@@ -278,6 +278,13 @@ pub fn spinner(ui: &mut Ui, size: f32) {
     ui.painter().add(egui::Shape::line((0..=PARTS).map(point).collect(), stroke));
 }
 
+/// What a table's columns of these least widths can have on top of them, to fill the row.
+pub fn column_spare(ui: &Ui, least: &[f32]) -> f32 {
+    let count = least.len() as f32;
+    let gaps = ui.spacing().item_spacing.x * (count - 1.0);
+    ((ui.available_width() - gaps - least.iter().sum::<f32>()) / count).floor().max(0.0)
+}
+
 /// A cell of a table; figures stand one below the other by their last digit.
 pub fn cell(ui: &mut Ui, is_figure: bool, contents: impl FnOnce(&mut Ui)) {
     if !is_figure {

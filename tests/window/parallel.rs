@@ -136,29 +136,30 @@ fn a_panel_is_maximised_and_brought_back() {
 
 #[test]
 fn a_panel_sticks_to_the_bottom_while_text_comes_and_stays_where_someone_scrolled_to() {
-    let mut bench = Bench::open(Setting::script(slow()));
+    let script = Script { step: Duration::from_millis(1), ..Script::default() };
+    let mut bench = Bench::open(Setting::script(script).sized(720.0, 480.0));
     bench.click("Parallel");
     bench.set("Sessions", 1.0);
     bench.set("Max tokens", 20_000.0);
     bench.click("Run Parallel Demo");
+    bench.click("Maximise session 0");
     let after = |bench: &mut Bench, tokens: u64| {
         bench.wait("text", |state| state.run.as_ref().is_some_and(|run| run.totals().tokens > tokens));
-        (0..20).for_each(|_| bench.step());
         let text = bench.state().run.as_ref().unwrap().panels[0].text.clone();
         bench.node(&text).rect()
     };
-    let before = after(&mut bench, 1500);
-    bench.click("Maximise session 0");
-    let full = after(&mut bench, 2000);
-    let fuller = after(&mut bench, 3000);
-    assert!(full.height() > before.height() / 4.0 && fuller.height() > full.height() + 100.0, "{full} {fuller}");
-    assert!((fuller.bottom() - full.bottom()).abs() < 2.0, "it sticks to the bottom: {full} {fuller}");
+    let (full, fuller) = (after(&mut bench, 400), after(&mut bench, 1000));
+    let growth = fuller.height() - full.height();
+    assert!(growth > 150.0, "{full} {fuller}");
+    // A row that has just come is scrolled to in the next frame.
+    assert!((fuller.bottom() - full.bottom()).abs() < growth / 2.0, "it sticks to the bottom: {full} {fuller}");
     bench.press(egui::Modifiers::NONE, egui::Key::Home);
-    (0..60).for_each(|_| bench.step());
-    let scrolled = after(&mut bench, 4000);
-    let later = after(&mut bench, 5000);
-    assert!(later.height() > scrolled.height() + 100.0);
+    (0..8).for_each(|_| bench.step());
+    let scrolled = after(&mut bench, 1200);
+    let later = after(&mut bench, 1800);
+    assert!(later.height() > scrolled.height() + 150.0);
     assert!((later.top() - scrolled.top()).abs() < 1.0, "it stays where it is: {scrolled} {later}");
+    assert!(later.top() > fuller.top() + 150.0, "it was scrolled: {fuller} {later}");
     bench.click("Stop All");
     bench.wait("the end", |state| !state.run_is_active());
 }
@@ -293,6 +294,10 @@ fn the_window_is_resized_while_a_run_is_on_and_every_size_shows_it() {
         assert!(bench.shows("Maximise session 0") && bench.shows(&format!("Maximise session {last}")));
         let button = bench.node("Stop All").rect();
         assert!(button.right() <= width && button.left() >= 0.0, "{button:?} in a window of {width} points");
+        for words in ["Speed-up: –", "Maximise session 0", "Progress of session 0"] {
+            let rect = bench.node(words).rect();
+            assert!(rect.right() <= width, "{words} at {rect} in a window of {width} points");
+        }
     }
     bench.click("Stop All");
     bench.wait("the end", |state| !state.run_is_active());
