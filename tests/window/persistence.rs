@@ -1,7 +1,8 @@
 //! Settings and runs outlive the window.
 
 use super::bench::{Bench, Setting, rounded};
-use crate::support::scripted::Script;
+use crate::support::scripted::{Script, Trouble};
+use llmeval::protocol::SessionId;
 use llmeval::state::{Settings, ThemeChoice, View, read_report};
 use std::time::Duration;
 
@@ -62,6 +63,23 @@ fn runs_are_listed_after_a_restart_and_open_again() {
     let opened = bench.state().run.as_ref().unwrap().report.as_ref().unwrap();
     assert_eq!(rounded(opened), rounded(&report));
     assert_eq!(bench.state().run.as_ref().unwrap().totals().tokens, 300);
+}
+
+#[test]
+fn a_session_that_crashes_loses_nothing_of_the_run() {
+    let script = Script { troubles: vec![(SessionId(1), Trouble::LaunchPanics(5))], ..Script::default() };
+    let mut bench = Bench::open(Setting::script(script));
+    bench.click("Parallel");
+    bench.click("Execution");
+    bench.click("serialized");
+    bench.run_to_end();
+    let report = read_report(&std::fs::read_to_string(&bench.run_files()[0]).unwrap()).unwrap();
+    let tokens: Vec<u32> = report.sessions.iter().map(|session| session.tokens).collect();
+    assert_eq!((tokens[0], tokens[2]), (100, 100));
+    assert!(tokens[1] >= 4 && report.sessions[1].error.is_some(), "{tokens:?}");
+    assert_eq!(bench.state().recent.len(), 1);
+    bench.run_to_end();
+    assert_eq!(bench.run_files().len(), 2, "the window goes on");
 }
 
 #[test]
