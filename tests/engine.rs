@@ -148,6 +148,21 @@ async fn prompts_that_begin_alike_are_read_one_after_the_other_so_that_they_can_
 }
 
 #[tokio::test]
+async fn a_prompt_waits_until_the_one_it_shares_with_is_read_to_its_end() {
+    let requests: Vec<_> = (0..3).map(|id| SessionRequest { id: SessionId(id), ..request(0, 100, 6) }).collect();
+    let script = Script { reads_together: true, ..Script::default() };
+    // The first one's last chunk leaves room for others.
+    let settings = EngineSettings { max_chunk: 90, ..EngineSettings::default() };
+    let (engine, log) = start(script, settings).await;
+    let streams: Vec<_> =
+        requests.into_iter().map(|request| engine.submit(request, Execution::Batched).unwrap()).collect();
+    for stream in streams {
+        assert_eq!(outcome(stream).await.tokens.len(), 6);
+    }
+    assert!(read_together(&log).is_empty());
+}
+
+#[tokio::test]
 async fn a_prompt_that_fails_among_others_ends_its_own_session_only() {
     let requests: Vec<_> = (0..5).map(|id| request(id, 40, 6)).collect();
     let troubles = vec![(SessionId(3), Trouble::PrefillFails)];

@@ -31,7 +31,8 @@ struct InFlight<S> {
     tickets: Vec<u64>,
 }
 
-/// A prompt waits for another one to be read where that saves it so many tokens.
+/// A prompt waits for another one to be read where that saves it so many tokens, and at least half of what the other has
+/// still to read.
 const WORTH_SHARING: usize = 16;
 
 /// Why the loop ends.
@@ -183,7 +184,7 @@ impl<B: Backend> Worker<B> {
         let holds_row = |session: &Session<B::Row>| matches!(session.stage(), Stage::Prefill | Stage::Decode);
         let mut running = self.sessions.iter().filter(|session| holds_row(session)).count();
         let (mut chosen, mut left): (Vec<(u64, usize)>, usize) = (Vec::new(), budget);
-        // Prompts of the chosen ones, how far they are read, and how they run.
+        // Prompts of the chosen ones, how much of them is unread, and how they run.
         let mut prompts: Vec<(Arc<[u32]>, usize, Execution)> = Vec::new();
         for session in self.sessions.iter_mut().filter(|session| !session.is_cancelled()) {
             let (stage, execution) = (session.stage(), session.execution);
@@ -192,9 +193,10 @@ impl<B: Backend> Worker<B> {
                 continue;
             }
             let prompt = Arc::clone(session.prompt());
-            let fits = |(other, read, others): &(Arc<[u32]>, usize, Execution)| {
+            let fits = |(other, unread, others): &(Arc<[u32]>, usize, Execution)| {
                 let shared = self.backend.shareable(&other[..other.len() - 1], &prompt[..prompt.len() - 1], execution);
-                *others == execution && shared < read + WORTH_SHARING
+                let would_wait = stage == Stage::Waiting && shared >= WORTH_SHARING && *unread <= 2 * shared;
+                *others == execution && !would_wait
             };
             let is_first = prompts.is_empty();
             if left == 0 || !(is_first || self.backend.reads_together(execution) && prompts.iter().all(fits)) {
@@ -216,7 +218,7 @@ impl<B: Backend> Worker<B> {
                 break;
             }
             left = left.saturating_sub(tokens);
-            prompts.push((prompt, session.prompt().len() - 1 - session.unread(&self.backend), execution));
+            prompts.push((prompt, session.unread(&self.backend), execution));
             chosen.push((session.ticket, tokens));
         }
         chosen

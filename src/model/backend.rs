@@ -272,15 +272,15 @@ impl Backend for MlxBackend {
 
     fn next_chunk(&self, row: &Row, limit: usize) -> usize {
         let start = row.position as usize;
-        let chunk = self.exact_chunk();
-        let most = match row.execution {
-            Execution::Exact if self.reads_together(Execution::Exact) => {
-                ((start + limit) / chunk).max(start / chunk + 1) * chunk - start
-            }
-            Execution::Exact => chunk - start % chunk,
-            Execution::Batched | Execution::Serialized => limit.max(1),
-        };
-        row.prefill_total().saturating_sub(start).min(most)
+        let unread = row.prefill_total().saturating_sub(start);
+        let (chunk, next_cut) = (self.exact_chunk(), self.exact_chunk() - start % self.exact_chunk());
+        match row.execution {
+            Execution::Exact if !self.reads_together(Execution::Exact) => unread.min(next_cut),
+            // As many whole chunks as the limit allows.
+            Execution::Exact if limit < unread => unread.min(next_cut + limit.saturating_sub(next_cut) / chunk * chunk),
+            Execution::Exact => unread,
+            Execution::Batched | Execution::Serialized => unread.min(limit.max(1)),
+        }
     }
 
     fn shareable(&self, one: &[u32], other: &[u32], execution: Execution) -> usize {
