@@ -163,6 +163,15 @@ async fn a_prompt_waits_until_the_one_it_shares_with_is_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn prompts_whose_common_beginning_was_read_before_are_read_together() {
+    let requests: Vec<_> = (0..4).map(|id| SessionRequest { id: SessionId(id), ..request(0, 40, 6) }).collect();
+    let script = Script { reads_together: true, known: 30, ..Script::default() };
+    let (outcomes, log) = run_together(script, &requests, Execution::Batched).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == whole_answer(&requests[0])));
+    assert!(!read_together(&log).is_empty());
+}
+
+#[tokio::test]
 async fn a_prompt_that_fails_among_others_ends_its_own_session_only() {
     let requests: Vec<_> = (0..5).map(|id| request(id, 40, 6)).collect();
     let troubles = vec![(SessionId(3), Trouble::PrefillFails)];

@@ -32,6 +32,11 @@ pub trait Backend {
         one.iter().zip(other).take_while(|(one, other)| one == other).count()
     }
 
+    /// How many tokens of the prompt beginning `tokens` a row that is opened now holds from the start.
+    fn known(&self, _tokens: &[u32], _execution: Execution) -> usize {
+        0
+    }
+
     /// Whether [`Backend::prefill_together`] takes less time than reading one prompt after the other.
     fn reads_together(&self, _execution: Execution) -> bool {
         false

@@ -194,8 +194,10 @@ impl<B: Backend> Worker<B> {
             }
             let prompt = Arc::clone(session.prompt());
             let fits = |(other, unread, others): &(Arc<[u32]>, usize, Execution)| {
-                let shared = self.backend.shareable(&other[..other.len() - 1], &prompt[..prompt.len() - 1], execution);
-                let would_wait = stage == Stage::Waiting && shared >= WORTH_SHARING && *unread <= 2 * shared;
+                let (other, own) = (&other[..other.len() - 1], &prompt[..prompt.len() - 1]);
+                let shared = self.backend.shareable(other, own, execution);
+                let gained = shared.saturating_sub(self.backend.known(own, execution));
+                let would_wait = stage == Stage::Waiting && gained >= WORTH_SHARING && *unread <= 2 * gained;
                 *others == execution && !would_wait
             };
             let is_first = prompts.is_empty();

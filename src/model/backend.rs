@@ -287,6 +287,11 @@ impl Backend for MlxBackend {
         common_beginning(one, other, self.granularity(execution))
     }
 
+    fn known(&self, tokens: &[u32], execution: Execution) -> usize {
+        let known = self.prefixes.longest(tokens, execution, self.granularity(execution));
+        known.map_or(0, |cache| cache.length() as usize)
+    }
+
     fn prefill(&mut self, row: &mut Row, limit: usize) -> std::result::Result<usize, BackendError> {
         match self.next_chunk(row, limit) {
             0 => Ok(0),

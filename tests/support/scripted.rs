@@ -48,6 +48,8 @@ pub struct Script {
     pub hashes_depend_on_width: bool,
     /// Whether several prompts are read at once.
     pub reads_together: bool,
+    /// How much of every prompt another session has read before.
+    pub known: usize,
 }
 
 impl Default for Script {
@@ -63,6 +65,7 @@ impl Default for Script {
             leaks_from_neighbour: false,
             hashes_depend_on_width: false,
             reads_together: false,
+            known: 0,
         }
     }
 }
@@ -190,6 +193,10 @@ impl Backend for ScriptedBackend {
 
     fn next_chunk(&self, row: &Row, limit: usize) -> usize {
         limit.min(row.request.prompt.len() - 1 - row.prefilled)
+    }
+
+    fn known(&self, tokens: &[u32], _execution: Execution) -> usize {
+        self.script.known.min(tokens.len())
     }
 
     fn reads_together(&self, execution: Execution) -> bool {
