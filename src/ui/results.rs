@@ -87,13 +87,13 @@ fn heading(ui: &mut Ui, scene: &mut Scene<'_>, column: ResultColumn) {
     if is_sorted {
         let icon = if order.is_descending { Icon::Down } else { Icon::Up };
         let beside = match is_figure(column) {
-            true => response.rect.left_center() - vec2(10.0, 0.0),
+            true => response.rect.left_center() - vec2(STEP, 0.0),
             false => response.rect.right_center() + vec2(10.0, 0.0),
         };
         // The arrow of a narrow column stands in the step before it.
         let mut painter = ui.painter().clone();
-        painter.set_clip_rect(ui.clip_rect().expand2(vec2(STEP, 0.0)));
-        icons::paint(&painter, Rect::from_center_size(beside, vec2(12.0, 12.0)), icon, color);
+        painter.set_clip_rect(ui.clip_rect().expand2(vec2(2.0 * STEP, 0.0)));
+        icons::paint(&painter, Rect::from_center_size(beside, vec2(STEP, STEP)), icon, color);
     }
     widgets::focus_ring(ui, &response, response.rect.expand(HALF));
     if response.clicked() {

@@ -282,17 +282,16 @@ pub fn spinner(ui: &mut Ui, size: f32) {
 pub fn column_spare(ui: &Ui, least: &[f32]) -> f32 {
     let count = least.len() as f32;
     let gaps = ui.spacing().item_spacing.x * (count - 1.0);
-    ((ui.available_width() - gaps - least.iter().sum::<f32>()) / count).floor().max(0.0)
+    ((ui.available_width() - gaps - least.iter().sum::<f32>()) / count).max(0.0)
 }
 
 /// A cell of a table; figures stand one below the other by their last digit.
 pub fn cell(ui: &mut Ui, is_figure: bool, contents: impl FnOnce(&mut Ui)) {
-    if !is_figure {
-        return contents(ui);
-    }
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        // The cell's edge would cut the last sign.
-        ui.add_space(2.0);
+    let layout = if is_figure { Layout::right_to_left } else { Layout::left_to_right };
+    ui.with_layout(layout(Align::Center), |ui| {
+        // The stripe behind a row begins and ends here.
+        ui.add_space(HALF);
+        ui.spacing_mut().item_spacing.x = 0.0;
         contents(ui);
     });
 }
