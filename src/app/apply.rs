@@ -307,6 +307,8 @@ impl WindowApp {
 
     /// Loads or opens what was found, or says why not.
     pub(super) fn take_found(&mut self, found: Found) {
+        // What comes of it is shown behind a sheet.
+        self.state.sheet = None;
         match found {
             Found::Model(source) => self.apply_model(ModelAction::Choose(source)),
             Found::Run(path) => self.open_path(path),

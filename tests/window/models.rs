@@ -148,6 +148,23 @@ fn folders_and_files_are_chosen_through_the_systems_dialogs() {
 }
 
 #[test]
+fn a_chosen_folder_that_is_no_model_is_named_where_it_can_be_read() {
+    let mut setting = Setting::default();
+    let folder = setting.path().join("holidays");
+    std::fs::create_dir(&folder).unwrap();
+    setting.answers = vec![None, Some(folder)];
+    let mut bench = Bench::open(setting);
+    bench.open_models();
+    bench.click("Open a folder…");
+    bench.wait("the answer", |state| !state.dialog_is_open);
+    assert_eq!(bench.state().sheet, Some(Sheet::Models), "nothing was chosen");
+    bench.click("Open a folder…");
+    bench.wait("the message", |state| !state.notices.is_empty());
+    assert!(bench.says("The folder holidays is no model"));
+    assert_eq!(bench.state().sheet, None, "a sheet would stand before the message");
+}
+
+#[test]
 fn a_dropped_folder_is_loaded() {
     let setting = Setting::default();
     let folder = setting.path().join("dropped");
