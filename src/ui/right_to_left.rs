@@ -1,6 +1,7 @@
 //! Markdown with right-to-left words, which its own layout would set from left to right; and prompts in the order in
 //! which they are read, below the editors that can't show it.
 
+use super::LONGEST_EDITED;
 use super::bidi;
 use super::stream_text::StreamText;
 use super::theme::{self, DOUBLE, Palette, SMALL_SIZE, STEP};
@@ -17,12 +18,17 @@ const PREVIEW_LENGTH: usize = 2000;
 
 /// The room that [`preview`] takes below the editor of `text`, the step between them included.
 pub fn preview_height(text: &str) -> f32 {
-    if bidi::is_needed(text) { PREVIEW_HEIGHT + STEP } else { 0.0 }
+    if has_preview(text) { PREVIEW_HEIGHT + STEP } else { 0.0 }
+}
+
+/// A prompt that is too long for an editor has neither.
+fn has_preview(text: &str) -> bool {
+    text.len() <= LONGEST_EDITED && bidi::is_needed(text)
 }
 
 /// Draws `text` in the order in which it is read, where that is not the order in which its editor shows it.
 pub fn preview(ui: &mut Ui, text: &str) {
-    if !bidi::is_needed(text) {
+    if !has_preview(text) {
         return;
     }
     let end = text.char_indices().map(|(place, _)| place).take_while(|place| *place <= PREVIEW_LENGTH).last();

@@ -61,7 +61,7 @@ fn states(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
             let states = STATES.into_iter().zip(totals.states).filter(|(_, count)| *count > 0);
             let states = states.map(|(state, count)| {
                 let text = format!("{count} {}", state.label());
-                widgets::Words { help: text.clone(), text, color: palette.state(state) }
+                widgets::Words { text, color: palette.state(state), help: None }
             });
             let words: Vec<_> = states.chain(verify::findings(ui, scene, run)).collect();
             widgets::words_in_room(ui, &words);

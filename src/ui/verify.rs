@@ -35,11 +35,15 @@ pub fn findings(ui: &Ui, scene: &Scene<'_>, run: &RunState) -> Vec<Words> {
     match &scene.state.verification {
         Some(Verification::Running { sessions, done }) => {
             let text = format!("Verified {done} of {}", sessions.len());
-            return vec![Words { text, color: palette.weak, help: "Each session is run once more, alone".into() }];
+            return vec![Words {
+                text,
+                color: palette.weak,
+                help: Some("Each session is run once more, alone".into()),
+            }];
         }
         Some(Verification::Failed(message)) => {
             let text = format!("Verifying broke: {message}");
-            findings.push(Words { help: text.clone(), text, color: palette.bad });
+            findings.push(Words { help: Some(text.clone()), text, color: palette.bad });
         }
         None => {}
     }
@@ -54,7 +58,7 @@ pub fn findings(ui: &Ui, scene: &Scene<'_>, run: &RunState) -> Vec<Words> {
     } else {
         (format!("{} of {replayed} not verified", totals.failed), palette.bad)
     };
-    findings.push(Words { text, color, help: "Against the same sessions run alone".into() });
+    findings.push(Words { text, color, help: Some("Against the same sessions run alone".into()) });
     findings
 }
 

@@ -156,8 +156,8 @@ pub struct Words {
     pub text: String,
     /// Its colour.
     pub color: Color32,
-    /// What it means.
-    pub help: String,
+    /// What it means, where that isn't plain.
+    pub help: Option<String>,
 }
 
 /// Words beside each other; those that have no room stand in the tooltip of a sign for them.
@@ -174,7 +174,10 @@ pub fn words_in_room(ui: &mut Ui, words: &[Words]) {
             ui.label(theme::caption(ui, "…")).on_hover_text(rest.join("\n"));
             return;
         }
-        ui.label(RichText::new(text).small().color(*color)).on_hover_text(help);
+        let label = ui.label(RichText::new(text).small().color(*color));
+        if let Some(help) = help {
+            label.on_hover_text(help);
+        }
     }
 }
 
