@@ -177,7 +177,7 @@ fn tokens(ui: &mut Ui, panel: &Panel) {
 fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText, is_maximised: bool) {
     let palette = Palette::of(ui);
     let scroll = ScrollArea::vertical().id_salt("text").auto_shrink(false).stick_to_bottom(true);
-    scroll.min_scrolled_height(0.0).show(ui, |ui| {
+    let shown = scroll.min_scrolled_height(0.0).show(ui, |ui| {
         ui.set_max_width(ui.available_width().min(theme::READING_WIDTH));
         if let Some(error) = &panel.error {
             ui.add(Label::new(RichText::new(error).color(palette.bad)).wrap().selectable(true));
@@ -205,6 +205,12 @@ fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText, is_maximised: bo
             widgets::scroll_by_keyboard(ui);
         }
     });
+    let end = shown.content_size.y - shown.inner_rect.height();
+    let is_at_end = shown.state.unclamped_offset().y == end;
+    if is_at_end && end > 0.0 && text.has_grown() {
+        // The area follows its text in the next pass only, and where drawing is slow that may come late.
+        ui.ctx().request_discard("a row of text came");
+    }
 }
 
 /// The first token that differs from the session's replay. One that can't be seen takes what comes before it along.
