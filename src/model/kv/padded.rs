@@ -70,7 +70,7 @@ impl Attend for PaddedStep<'_> {
             Some(mask) if first > self.first => Some(mask.try_index((.., .., .., first - self.first..))?),
             mask => mask.clone(),
         };
-        let output = attend_one_token(&self.layout.into_rooms(queries)?, &keys, &values, mask, settings)?;
+        let output = attend_one_token(&self.layout.by_room(queries)?, &keys, &values, mask, settings)?;
         match &self.slot_of_row {
             Some(slots) => output.take_axis(slots, 0),
             None => Ok(output),

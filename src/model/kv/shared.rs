@@ -140,7 +140,7 @@ impl SharedKvCache {
         let end = self.end;
         let held = &mut self.layers[layer];
         held.make_room(layout.needed.max(window_start(window, end)), end + 1)?;
-        held.append(layout.rooms.clone(), seen, end, &layout.into_rooms(keys)?, &layout.into_rooms(values)?)
+        held.append(layout.rooms.clone(), seen, end, &layout.by_room(keys)?, &layout.by_room(values)?)
     }
 
     /// The place at which all sessions write their next token.
@@ -229,7 +229,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// [width, ..] → [rooms, ..].
-    pub fn into_rooms(&self, array: &Array) -> Result<Array> {
+    pub fn by_room(&self, array: &Array) -> Result<Array> {
         match &self.row_of_slot {
             Some(rows) => array.take_axis(rows, 0),
             None => Ok(array.clone()),
