@@ -1,5 +1,6 @@
 //! Matrix products with a checkpoint's weights, dense or quantised, and several of them fused into one.
 
+use super::cuda;
 use super::quantization::Quantization;
 use mlx_rs::error::Result;
 use mlx_rs::ops::{addmm, concatenate, dequantize, gather_mm, gather_qmm, quantized_matmul};
@@ -59,9 +60,19 @@ impl Weight {
     /// `x Wᵀ`.
     pub fn product(&self, x: &Array) -> Result<Array> {
         match self {
+            Self::Dense { transposed, .. } if cuda::takes_dense(x, transposed) => {
+                cuda::dense_product(x, &transposed.t())
+            }
             Self::Dense { transposed, .. } => x.matmul(transposed),
             Self::Quantized { packed, scales, biases, quantization } => {
-                quantized_matmul(x, packed, scales, biases, true, quantization.group_size, quantization.bits)
+                let (group_size, bits) = (quantization.group_size, quantization.bits);
+                if cuda::takes_packed(x, scales, *quantization) {
+                    cuda::packed_product(x, packed, scales, biases, *quantization)
+                } else if cuda::is_unsafe(x.size() as i32 / self.inputs(), *quantization) {
+                    x.matmul(dequantize(packed, scales, biases, group_size, bits)?.t())
+                } else {
+                    quantized_matmul(x, packed, scales, biases, true, group_size, bits)
+                }
             }
         }
     }
@@ -165,7 +176,9 @@ impl Linear {
     /// x [.., in] → [.., out].
     pub fn forward(&self, x: &Array) -> Result<Array> {
         match (&self.weight, &self.bias) {
-            (Weight::Dense { transposed, .. }, Some(bias)) => addmm(bias, x, transposed, None, None),
+            (Weight::Dense { transposed, .. }, Some(bias)) if !cuda::takes_dense(x, transposed) => {
+                addmm(bias, x, transposed, None, None)
+            }
             (weight, None) => weight.product(x),
             (weight, Some(bias)) => weight.product(x)?.add(bias),
         }

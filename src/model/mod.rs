@@ -6,6 +6,7 @@ mod attention;
 mod backend;
 mod config;
 mod convert;
+mod cuda;
 mod decoder;
 mod device;
 mod error;
