@@ -1,11 +1,13 @@
 //! Grouped-query self-attention.
 
+use super::cuda::{HeadsPlan, normed_and_rotated};
 use super::kv::{Attend, AttentionSettings};
 use super::linear::{Linear, Projections, Weight};
 use super::norm::RmsNorm;
 use super::rope::{Positions, Rope};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
+use mlx_rs::ops::indexing::TryIndexOp;
 
 /// A layer's self-attention; names as in the checkpoint's `self_attn`.
 #[derive(Debug)]
@@ -74,6 +76,12 @@ impl Attention {
     /// x [T, hidden] → queries [T, heads, head_dim], keys and values [T, kv_heads, head_dim], normed and rotated.
     fn project(&self, x: &Array, positions: &Positions) -> Result<[Array; 3]> {
         let (heads, kv_heads) = (self.heads, self.kv_heads);
+        if let (Projections::Fused { linear, .. }, Some(plan)) = (&self.qkv_proj, self.heads_plan(x)) {
+            let all = linear.forward(x)?;
+            let ready = normed_and_rotated(&all, positions.array(), &plan)?;
+            let values = self.heads(&all, heads + 2 * kv_heads)?.try_index((.., heads + kv_heads..))?;
+            return Ok([ready.try_index((.., ..heads))?, ready.try_index((.., heads..))?, values]);
+        }
         if let (Projections::Fused { linear, .. }, None, None) = (&self.qkv_proj, &self.q_norm, &self.k_norm) {
             // Queries and keys are neighbours in the product and rotate together.
             let all = self.heads(&linear.forward(x)?, heads + 2 * kv_heads)?;
@@ -87,6 +95,21 @@ impl Attention {
         let keys = self.normed(&keys, kv_heads, self.k_norm.as_ref())?;
         let values = self.heads(&values, kv_heads)?;
         Ok([self.rotate(&queries, positions)?, self.rotate(&keys, positions)?, values])
+    }
+
+    /// How a kernel norms and rotates queries and keys at once, where there is one.
+    fn heads_plan(&self, x: &Array) -> Option<HeadsPlan<'_>> {
+        let norms = match (&self.q_norm, &self.k_norm) {
+            (None, None) => None,
+            (Some(HeadNorm::EachHead(queries)), Some(HeadNorm::EachHead(keys))) if queries.eps() == keys.eps() => {
+                Some((queries.array(), keys.array(), keys.eps()))
+            }
+            _ => return None,
+        };
+        let (frequencies, traditional) = self.rope.as_ref()?.frequencies()?;
+        let (queries, keys, head_dim) = (self.heads, self.kv_heads, self.head_dim);
+        let plan = HeadsPlan { queries, keys, head_dim, norms, frequencies, traditional };
+        plan.is_taken(x.dtype()).then_some(plan)
     }
 
     /// x [T, heads · head_dim] → [T, heads, head_dim].

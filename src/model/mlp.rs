@@ -1,5 +1,6 @@
 //! The gated MLP that decoder layers end in.
 
+use super::cuda;
 use super::linear::{Linear, Projections, Weight};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{power, sigmoid, tanh};
@@ -74,6 +75,11 @@ impl Mlp {
 
     /// x [T, hidden] → [T, hidden].
     pub fn forward(&self, x: &Array) -> Result<Array> {
+        if let (Projections::Fused { linear, .. }, Activation::Silu) = (&self.gate_up, self.activation)
+            && cuda::gates(x)
+        {
+            return self.down.forward(&cuda::gated(&linear.forward(x)?)?);
+        }
         let parts = self.gate_up.forward(x)?;
         let gated = self.activation.apply(&parts[0])?.multiply(&parts[1])?;
         self.down.forward(&gated)

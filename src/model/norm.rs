@@ -28,6 +28,11 @@ impl RmsNorm {
         rms_norm(x, Some(&self.weight), self.eps)
     }
 
+    /// ε.
+    pub fn eps(&self) -> f32 {
+        self.eps
+    }
+
     /// The array to evaluate.
     pub fn array(&self) -> &Array {
         &self.weight

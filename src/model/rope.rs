@@ -6,7 +6,7 @@ use crate::protocol::DeviceKind;
 use mlx_rs::error::Result as MlxResult;
 use mlx_rs::ops::concatenate;
 use mlx_rs::{Array, fast};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::f32::consts::TAU;
 use std::rc::Rc;
 
@@ -20,6 +20,8 @@ pub struct Rope {
     freqs: Option<Array>,
     /// Factors of a head's dimensions before they are rotated, shape [head_dim].
     amplitude: Option<Array>,
+    /// Radians a place of each pair, f32 [dims / 2].
+    frequencies: Array,
 }
 
 /// What sines and cosines follow from, besides the positions.
@@ -42,6 +44,8 @@ pub struct Positions {
     /// On a CPU, which has no kernel for rotations: sines and cosines, made once a step for all layers that rotate
     /// alike.
     tables: Option<Tables>,
+    /// The places as an array, once they were asked for as one.
+    array: OnceCell<Array>,
 }
 
 type Tables = RefCell<Vec<(Rc<Rotation>, Table)>>;
@@ -64,13 +68,24 @@ struct Table {
 impl Positions {
     /// One session's next `count` tokens, the first at `start`.
     pub fn from(start: i32, count: i32, device: DeviceKind) -> Self {
-        Self { places: Places::From { start, count }, tables: tables(device) }
+        Self { places: Places::From { start, count }, tables: tables(device), array: OnceCell::new() }
     }
 
     /// One token each of many sessions.
     pub fn each(offsets: Vec<i32>, device: DeviceKind) -> Self {
         let array = Array::from_slice(&offsets, &[offsets.len() as i32]);
-        Self { places: Places::Each { offsets, array }, tables: tables(device) }
+        Self { places: Places::Each { offsets, array }, tables: tables(device), array: OnceCell::new() }
+    }
+
+    /// The tokens' places, i32 [T].
+    pub fn array(&self) -> &Array {
+        match &self.places {
+            Places::Each { array, .. } => array,
+            Places::From { start, count } => self.array.get_or_init(|| {
+                let places: Vec<i32> = (*start..*start + *count).collect();
+                Array::from_slice(&places, &[*count])
+            }),
+        }
     }
 
     fn table(&self, rotation: &Rc<Rotation>, tables: &Tables) -> Table {
@@ -178,7 +193,15 @@ impl Rope {
         let freqs = own_wavelengths.as_ref().map(|own: &Vec<f32>| Array::from_slice(own, &[dims / 2]));
         let amplitude = (rotation.amplitude != 1.0).then(|| Array::from_slice(&amplitudes, &[config.head_dim]));
         rotation.wavelengths = own_wavelengths.unwrap_or(powers);
-        Ok(Self { rotation: Rc::new(rotation), base, freqs, amplitude })
+        let frequencies: Vec<f32> = rotation.wavelengths.iter().map(|wavelength| rotation.scale / wavelength).collect();
+        let frequencies = Array::from_slice(&frequencies, &[dims / 2]);
+        Ok(Self { rotation: Rc::new(rotation), base, freqs, amplitude, frequencies })
+    }
+
+    /// Radians a place of each pair, f32 [pairs], and whether a pair's dimensions are neighbours; none where more is done
+    /// than rotating.
+    pub fn frequencies(&self) -> Option<(&Array, bool)> {
+        self.amplitude.is_none().then_some((&self.frequencies, self.rotation.traditional))
     }
 
     /// x [T, heads, head_dim], rotated.

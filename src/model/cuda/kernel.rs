@@ -5,6 +5,17 @@ use mlx_rs::{Array, Dtype, StreamOrDevice};
 use std::ffi::CStr;
 use std::os::raw::c_int;
 
+/// A file's text, as MLX takes it.
+macro_rules! header {
+    ($file:literal) => {
+        match std::ffi::CStr::from_bytes_with_nul(concat!(include_str!($file), "\0").as_bytes()) {
+            Ok(text) => text,
+            Err(_) => panic!("a source holds a zero"),
+        }
+    };
+}
+pub(super) use header;
+
 /// A kernel's source and what it is called with.
 pub(super) struct Source {
     /// Unique among kernels.

@@ -1,5 +1,6 @@
 //! Attention over keys and values: fused by MLX, or step by step where the architecture caps the scores.
 
+use super::super::cuda::{self, Span};
 use super::super::mlp::{exponentials, scalar};
 use super::{AttentionSettings, padded_to, rows};
 use mlx_rs::error::Result;
@@ -48,6 +49,11 @@ pub fn attend_one_token(
     mask: Option<Array>,
     settings: AttentionSettings,
 ) -> Result<Array> {
+    if mask.is_none() && attends_each_row(queries, settings) {
+        let (rows, end) = (queries.dim(0), keys.dim(2));
+        let spans = Span::array((0..rows).map(|room| Span { room, start: 0, end }));
+        return cuda::attend(queries, keys, values, &spans, settings.scale);
+    }
     let mask = mask.map_or(Mask::None, Mask::Array);
     let (rows, heads, kv_heads, head_dim) = (queries.dim(0), queries.dim(1), keys.dim(1), queries.dim(2));
     let shape = match settings.in_steps {
@@ -55,6 +61,11 @@ pub fn attend_one_token(
         false => [rows, heads, 1, head_dim],
     };
     attention(&queries.reshape(&shape)?, keys, values, settings, mask)?.reshape(&[rows, heads * head_dim])
+}
+
+/// Whether there is a kernel that attends each row over places of its own, whatever the others see.
+pub fn attends_each_row(queries: &Array, settings: AttentionSettings) -> bool {
+    settings.softcap.is_none() && cuda::attends(queries.dim(-1), queries.dtype())
 }
 
 /// Attention step by step: on a CPU, for which MLX has no kernel, and where scores become cap · tanh(score / cap)

@@ -1,6 +1,7 @@
 //! One session's KV cache, prefill over it, and decoding over it.
 
-use super::attention::{Mask, attend_one_token, attention, window_mask};
+use super::super::cuda::{self, Span};
+use super::attention::{Mask, attend_one_token, attends_each_row, attention, window_mask};
 use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rows, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
@@ -81,6 +82,10 @@ pub struct PromptPart {
     pub rows: i32,
 }
 
+/// Up to so many pairs of token and place a kernel that takes each token by itself is faster than MLX's, which plans anew
+/// for every length, and that takes as long as reading a short prompt.
+const ATTENDED_EACH: i32 = 1 << 18;
+
 /// Attention of the next tokens of one session or of several, one part after the other.
 #[derive(Debug)]
 pub struct PrefillStep<'a, 'b> {
@@ -107,19 +112,30 @@ impl Attend for PrefillStep<'_, '_> {
         let mut outputs = Vec::with_capacity(self.parts.len());
         let mut first = 0;
         for part in &self.parts {
-            let of_part = |array: &Array| heads_first(&rows(array, first..first + part.tokens)?);
-            let (queries, keys, values) = (of_part(queries)?, of_part(keys)?, of_part(values)?);
+            let of_part = |array: &Array| rows(array, first..first + part.tokens);
+            let (queries, keys, values) =
+                (of_part(queries)?, heads_first(&of_part(keys)?)?, heads_first(&of_part(values)?)?);
             let (start, count) = (part.start, part.tokens);
+            first += part.rows;
             let seen = window_start(settings.window, start);
             let (keys, values) = self.caches[part.session].append(layer, seen, start, &keys, &values)?;
+            if count * (start + count) <= ATTENDED_EACH && attends_each_row(&queries, settings) {
+                let span = |place| {
+                    let start = window_start(settings.window, place) - seen;
+                    Span { room: 0, start, end: place + 1 - seen }
+                };
+                let spans = Span::array((start..start + count).map(span));
+                let output = cuda::attend(&queries, &keys, &values, &spans, settings.scale)?;
+                outputs.push(padded_to(part.rows, vec![output])?);
+                continue;
+            }
             let mask = match settings.window {
                 Some(window) if start + count > window => Mask::Array(window_mask(seen, start, count, window)?),
                 _ if count == 1 => Mask::None,
                 _ => Mask::Causal,
             };
-            let output = attention(&queries, &keys, &values, settings, mask)?;
+            let output = attention(&heads_first(&queries)?, &keys, &values, settings, mask)?;
             outputs.push(padded_to(part.rows, vec![output.swap_axes(1, 2)?.reshape(&[count, -1])?])?);
-            first += part.rows;
         }
         padded_to(first, outputs)
     }

@@ -1,7 +1,8 @@
 //! Batched execution's decode step: all sessions of the shared cache attended at once, with a mask over what lies before
 //! a session's first token.
 
-use super::attention::attend_one_token;
+use super::super::cuda::{self, Span};
+use super::attention::{attend_one_token, attends_each_row};
 use super::shared::{Layout, SharedKvCache, Slot};
 use super::{Attend, AttentionSettings, window_start};
 use mlx_rs::Array;
@@ -14,6 +15,8 @@ use mlx_rs::ops::indexing::TryIndexOp;
 pub struct PaddedStep<'a> {
     cache: &'a mut SharedKvCache,
     layout: Layout,
+    /// Each row's room.
+    rooms: Vec<i32>,
     /// Which slot each row stands in, where that isn't the row's own number.
     slot_of_row: Option<Array>,
     /// The first place that a session of this step sees.
@@ -46,7 +49,8 @@ impl<'a> PaddedStep<'a> {
             let places = arange::<i32, i32>(first, cache.end() + 1, None)?;
             Some(places.ge(Array::from_slice(&starts, &[starts.len() as i32, 1, 1, 1]))?)
         };
-        Ok(Self { cache, layout, slot_of_row, first, mask })
+        let rooms = slots.iter().map(|slot| slot.index() as i32).collect();
+        Ok(Self { cache, layout, rooms, slot_of_row, first, mask })
     }
 
     /// Counts the token that all layers have taken.
@@ -66,6 +70,14 @@ impl Attend for PaddedStep<'_> {
     ) -> Result<Array> {
         let first = self.first.max(window_start(settings.window, self.cache.end()));
         let (keys, values) = self.cache.append(layer, &self.layout, settings.window, first, keys, values)?;
+        if attends_each_row(queries, settings) {
+            let end = self.cache.end() + 1 - first;
+            let starts = self.layout.starts.iter().map(|start| (start - first).max(0));
+            let spans = self.rooms.iter().zip(starts).map(|(room, start)| Span { room: *room, start, end });
+            let padding = Span { room: 0, start: 0, end: 0 };
+            let spans = Span::array(spans.chain(std::iter::repeat(padding)).take(queries.dim(0) as usize));
+            return cuda::attend(queries, &keys, &values, &spans, settings.scale);
+        }
         let mask = match &self.mask {
             Some(mask) if first > self.first => Some(mask.try_index((.., .., .., first - self.first..))?),
             mask => mask.clone(),
