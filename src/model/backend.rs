@@ -36,6 +36,8 @@ pub struct MlxBackend {
     facts: ModelFacts,
     /// Batched execution's sessions.
     batched: SharedKvCache,
+    /// Exact execution's, where each row is attended by itself whatever the others see.
+    exact_together: SharedKvCache,
     /// Exact execution's sessions.
     exact: ExactCaches,
     /// None where exact execution is not possible.
@@ -83,6 +85,7 @@ impl MlxBackend {
         let loaded = load(files, &device, quantize, is_cancelled)?;
         Ok(Self {
             batched: SharedKvCache::default(),
+            exact_together: SharedKvCache::default(),
             exact: ExactCaches::default(),
             exact_plan: loaded.exact.ok(),
             prefixes: PrefixStore::default(),
@@ -129,11 +132,12 @@ impl MlxBackend {
         self.finish_launch(&hidden, &mut [row], &[place])
     }
 
-    /// One decode step of rows that share the batched cache.
-    fn launch_batched(&mut self, rows: &mut [&mut Row]) -> Result<Launched> {
+    /// One decode step of rows that share `execution`'s cache, `width` rows in all.
+    fn launch_together(&mut self, rows: &mut [&mut Row], execution: Execution, width: usize) -> Result<Launched> {
         for row in longest_first(rows) {
             if !matches!(row.kv, RowKv::Batched(_)) {
-                row.kv = RowKv::Batched(self.batched.join(&self.own_cache(row)?)?);
+                let own = self.own_cache(row)?;
+                row.kv = RowKv::Batched(self.shared_mut(execution).join(&own)?);
             }
         }
         let slots = rows.iter().filter_map(|row| match &row.kv {
@@ -141,14 +145,25 @@ impl MlxBackend {
             RowKv::Own(_) | RowKv::Exact(_) => None,
         });
         let slots: Vec<Slot> = slots.collect();
-        let width = self.comfortable_width(rows.len());
         let tokens = next_tokens(rows, width)?;
         let positions = self.positions(rows, width);
-        let mut attend = PaddedStep::new(&mut self.batched, &slots, width)?;
+        let shared = match execution {
+            Execution::Exact => &mut self.exact_together,
+            Execution::Serialized | Execution::Batched => &mut self.batched,
+        };
+        let mut attend = PaddedStep::new(shared, &slots, width)?;
         let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?;
         attend.finish();
         let places: Vec<usize> = (0..rows.len()).collect();
         self.finish_launch(&hidden, rows, &places)
+    }
+
+    /// The cache that sessions of `execution` share.
+    fn shared_mut(&mut self, execution: Execution) -> &mut SharedKvCache {
+        match execution {
+            Execution::Exact => &mut self.exact_together,
+            Execution::Serialized | Execution::Batched => &mut self.batched,
+        }
     }
 
     /// One decode step in cohorts, each row attending over exactly its own tokens.
@@ -182,6 +197,7 @@ impl MlxBackend {
     fn own_cache(&self, row: &Row) -> Result<KvCache> {
         match &row.kv {
             RowKv::Own(cache) => Ok(cache.clone()),
+            RowKv::Batched(slot) if row.execution == Execution::Exact => self.exact_together.extract(slot),
             RowKv::Batched(slot) => self.batched.extract(slot),
             RowKv::Exact(seat) => self.exact.extract(seat),
         }
@@ -340,12 +356,15 @@ impl Backend for MlxBackend {
             }
             Execution::Batched => match rows {
                 [only] => vec![self.launch_alone(only, 0, self.comfortable_width(1))?],
-                many => vec![self.launch_batched(many)?],
+                many => vec![self.launch_together(many, execution, self.comfortable_width(many.len()))?],
             },
             Execution::Exact => {
                 let plan = self.exact_plan.clone().ok_or_else(|| self.why_not_exact())?;
                 match rows {
                     [only] => vec![self.launch_alone(only, 0, plan.padded(1))?],
+                    many if plan.rows_stand_alone && many.len() <= plan.width() => {
+                        vec![self.launch_together(many, execution, plan.padded(many.len()))?]
+                    }
                     many => self.launch_exact(many, &plan)?,
                 }
             }
@@ -385,6 +404,7 @@ impl Backend for MlxBackend {
     fn reset_peak_memory(&mut self) {
         self.prefixes.clear();
         self.batched.clear_unused();
+        self.exact_together.clear_unused();
         self.exact.clear_unused();
         if let Err(error) = memory::reset_peak_memory() {
             tracing::warn!("MLX did not reset its peak memory: {}", error.what());

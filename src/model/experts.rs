@@ -47,6 +47,11 @@ impl MixtureOfExperts {
         outputs.multiply(shares.expand_dims(-1)?.as_dtype(outputs.dtype())?)?.sum_axis(-2, false)
     }
 
+    /// Whether this device's products with the experts' matrices are wrong now and then.
+    pub fn is_unsafe(&self) -> bool {
+        [&self.gate_proj, &self.up_proj, &self.down_proj].iter().any(|weight| weight.is_unsafe())
+    }
+
     /// The matrices that all tokens pass.
     pub fn weights(&self) -> Vec<&Weight> {
         vec![self.gate.weight()]

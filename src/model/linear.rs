@@ -88,6 +88,14 @@ impl Weight {
         }
     }
 
+    /// Whether MLX's products of many rows with it are wrong now and then.
+    pub fn is_unsafe(&self) -> bool {
+        match self {
+            Self::Dense { .. } => false,
+            Self::Quantized { quantization, .. } => cuda::is_unsafe(i32::MAX, *quantization),
+        }
+    }
+
     /// Rows `ids` [..] of W, unpacked: [.., in].
     pub fn rows(&self, ids: &Array) -> Result<Array> {
         match self {

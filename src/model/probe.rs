@@ -8,8 +8,10 @@
 //! block's place and the number of blocks must not.
 
 use super::attention::Attention;
+use super::cuda::{self, Span};
 use super::decoder::Decoder;
-use super::kv::attend_one_token;
+use super::experts::MixtureOfExperts;
+use super::kv::{attend_one_token, attends_each_row};
 use crate::engine::BackendError;
 use crate::protocol::DeviceKind;
 use mlx_rs::error::Result;
@@ -27,6 +29,8 @@ pub(super) struct ExactPlan {
     pub most_attended_at_once: usize,
     /// Whether prompts share passes, in blocks.
     pub reads_in_blocks: bool,
+    /// Whether a row's attention doesn't depend on what others see, so that rows of any lengths are attended at once.
+    pub rows_stand_alone: bool,
 }
 
 /// Rows of a block of prefill. OpenBLAS's kernels take rows by twelve, so a row's place among these may count.
@@ -94,6 +98,10 @@ pub(super) fn check_width(
 }
 
 fn plan(decoder: &Decoder, width: usize, device: DeviceKind) -> Result<Option<ExactPlan>> {
+    // What is wrong now and then can't be found by trying.
+    if decoder.layers.iter().any(|layer| layer.experts().is_some_and(MixtureOfExperts::is_unsafe)) {
+        return Ok(None);
+    }
     let Some(expected) = row_products(decoder, width)? else { return Ok(None) };
     let mut widths = Vec::new();
     for narrower in (1..width).filter(|narrower| narrower.is_power_of_two() || narrower % 4 == 0) {
@@ -102,13 +110,15 @@ fn plan(decoder: &Decoder, width: usize, device: DeviceKind) -> Result<Option<Ex
         }
     }
     widths.push(width);
-    let mut attends_alike = true;
+    let (mut attends_alike, mut rows_stand_alone) = (true, true);
     for attention in decoder.layers.iter().take(DISTINCT_LAYERS).map(|layer| layer.attention()) {
         attends_alike &= attends_together_as_alone(attention, width, device, decoder.kv_shape.dtype)?;
+        rows_stand_alone = rows_stand_alone && attends_ragged_as_alone(attention, decoder.kv_shape.dtype)?;
     }
     // A GPU is busy with one prompt, and its kernels change with the number of rows.
     let reads_in_blocks = device == DeviceKind::Cpu && blocks_are_alike(decoder)?;
-    Ok(Some(ExactPlan { widths, most_attended_at_once: if attends_alike { width } else { 1 }, reads_in_blocks }))
+    let most_attended_at_once = if attends_alike { width } else { 1 };
+    Ok(Some(ExactPlan { widths, most_attended_at_once, reads_in_blocks, rows_stand_alone }))
 }
 
 /// Layers differ in their windows at most, and in the first few of them each kind comes up.
@@ -214,6 +224,32 @@ fn attends_together_as_alone(attention: &Attention, width: usize, device: Device
                     return Ok(false);
                 }
             }
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a session's attention has the same bits beside shorter and longer ones as alone; false too where there is no
+/// kernel that could do that.
+fn attends_ragged_as_alone(attention: &Attention, dtype: Dtype) -> Result<bool> {
+    let (heads, kv_heads, head_dim) = (attention.heads, attention.kv_heads, attention.head_dim);
+    let starts = [0, 3, 64, 200, 299];
+    let (rows, end) = (starts.len() as i32, 300);
+    let queries = noise(&[rows, heads, head_dim], 1, dtype)?;
+    if !attends_each_row(&queries, attention.settings) {
+        return Ok(false);
+    }
+    let keys = noise(&[rows, kv_heads, end + 7, head_dim], 2, dtype)?;
+    let values = noise(&[rows, kv_heads, end + 7, head_dim], 3, dtype)?;
+    let span = |(room, start): (i32, i32)| Span { room, start, end };
+    let spans = Span::array((0..).zip(starts).map(span));
+    let together = cuda::attend(&queries, &keys, &values, &spans, attention.settings.scale)?;
+    for (row, start) in (0..).zip(starts) {
+        let own = |held: &Array| held.try_index((row..row + 1, .., start..end, ..))?.contiguous();
+        let query = queries.try_index(row..row + 1)?;
+        let alone = attend_one_token(&query, &own(&keys)?, &own(&values)?, None, attention.settings)?;
+        if !alone.eq_exact(together.try_index(row..row + 1)?)? {
+            return Ok(false);
         }
     }
     Ok(true)

@@ -8,7 +8,7 @@ mod shared;
 mod tests;
 mod unpadded;
 
-pub use attention::attend_one_token;
+pub use attention::{attend_one_token, attends_each_row};
 pub use own::{KvCache, OwnStep, PrefillStep, PromptPart};
 pub use padded::PaddedStep;
 pub use shared::{SharedKvCache, Slot};

@@ -6,6 +6,7 @@ use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rows
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::TryIndexMutOp;
+use std::iter::{once, repeat_n};
 
 /// One session's keys and values of all layers.
 #[derive(Clone, Debug)]
@@ -161,11 +162,16 @@ impl Attend for OwnStep<'_> {
         settings: AttentionSettings,
     ) -> Result<Array> {
         let end = self.0.length();
-        let (width, queries) = (queries.dim(0), rows(queries, 0..1)?);
+        let width = queries.dim(0);
         let (keys, values) = (rows(keys, 0..1)?, rows(values, 0..1)?);
         let (held, seen) = (&mut self.0.layers[layer], window_start(settings.window, end));
         held.make_room(seen, end + 1)?;
         let (keys, values) = held.append(0..1, seen, end, &keys, &values)?;
-        padded_to(width, vec![attend_one_token(&queries, &keys, &values, None, settings)?])
+        if attends_each_row(queries, settings) {
+            let padding = Span { room: 0, start: 0, end: 0 };
+            let spans = once(Span { end: end + 1 - seen, ..padding }).chain(repeat_n(padding, width as usize - 1));
+            return cuda::attend(queries, &keys, &values, &Span::array(spans), settings.scale);
+        }
+        padded_to(width, vec![attend_one_token(&rows(queries, 0..1)?, &keys, &values, None, settings)?])
     }
 }

@@ -9,6 +9,7 @@ use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::arange;
 use mlx_rs::ops::indexing::TryIndexOp;
+use std::iter::repeat;
 
 /// One decode step over the shared cache.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Attend for PaddedStep<'_> {
             let starts = self.layout.starts.iter().map(|start| (start - first).max(0));
             let spans = self.rooms.iter().zip(starts).map(|(room, start)| Span { room: *room, start, end });
             let padding = Span { room: 0, start: 0, end: 0 };
-            let spans = Span::array(spans.chain(std::iter::repeat(padding)).take(queries.dim(0) as usize));
+            let spans = Span::array(spans.chain(repeat(padding)).take(queries.dim(0) as usize));
             return cuda::attend(queries, &keys, &values, &spans, settings.scale);
         }
         let mask = match &self.mask {
