@@ -1,6 +1,7 @@
 //! The engine's Backend on MLX: prefill of one session, decode steps of many.
 
 use super::attention::Step;
+use super::cuda;
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
 use super::kv::{ExactCaches, OwnStep, PaddedStep, Seat, SharedKvCache, Slot, UnpaddedStep};
@@ -28,6 +29,13 @@ use std::rc::Rc;
 const CHUNK_ALONE: usize = 128;
 /// Where a pass holds many: the shorter, the more of their beginnings two prompts can share.
 const CHUNK_OF_BLOCKS: usize = 2 * BLOCK;
+
+/// On an NVIDIA GPU MLX keeps at least this much memory for reuse, in bytes: to free a step's logits and to ask for them
+/// anew takes longer than to compute them.
+const LEAST_CUDA_CACHE: u64 = 2_000_000_000;
+
+/// Tokens of a prompt that brings in all kernels of prefill.
+const WARM_UP: usize = 80;
 
 /// One model on one MLX device. It must be made, used and dropped on one thread.
 #[derive(Debug)]
@@ -83,7 +91,7 @@ impl MlxBackend {
     ) -> std::result::Result<Self, ModelError> {
         let device = ComputeDevice::detect();
         let loaded = load(files, &device, quantize, is_cancelled)?;
-        Ok(Self {
+        let backend = Self {
             batched: SharedKvCache::default(),
             exact_together: SharedKvCache::default(),
             exact: ExactCaches::default(),
@@ -91,7 +99,11 @@ impl MlxBackend {
             prefixes: PrefixStore::default(),
             decoder: loaded.decoder,
             facts: loaded.facts,
-        })
+        };
+        if cuda::is_available() {
+            backend.warm_up()?;
+        }
+        Ok(backend)
     }
 
     /// Runs exact execution in cohorts of `width` rows from now on; refuses one at which nothing would be exact.
@@ -100,6 +112,13 @@ impl MlxBackend {
         self.facts.exact_width = Ok(width);
         self.exact_plan = Some(plan);
         Ok(())
+    }
+
+    /// Has MLX compile and load what a first prompt would wait for.
+    fn warm_up(&self) -> Result<()> {
+        let mut cache = KvCache::new(&self.decoder.kv_shape)?;
+        let reading = Reading { cache: &mut cache, tokens: &[0; WARM_UP] };
+        eval([&read_alone(&self.decoder, self.facts.device, reading)?])
     }
 
     /// The model in figures.
@@ -412,6 +431,7 @@ impl Backend for MlxBackend {
     }
 
     fn set_cache_limit(&mut self, bytes: u64) -> std::result::Result<(), BackendError> {
+        let bytes = if cuda::is_available() { bytes.max(LEAST_CUDA_CACHE) } else { bytes };
         memory::set_cache_limit(usize::try_from(bytes).unwrap_or(usize::MAX))?;
         Ok(())
     }

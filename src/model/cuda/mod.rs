@@ -9,6 +9,8 @@ mod gated;
 mod heads;
 mod kernel;
 mod product;
+#[cfg(test)]
+mod tests;
 
 pub use attend::{Span, attend, attends};
 pub use gated::{gated, gates};
