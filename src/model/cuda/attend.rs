@@ -1,6 +1,6 @@
 //! Attention of rows that each see some places of a cache.
 
-use super::kernel::{Constant, Grid, Kernel, Source, header};
+use super::kernel::{Constant, Grid, Kernel, Source};
 use super::{computes_in, is_available};
 use mlx_rs::error::Result;
 use mlx_rs::{Array, Dtype};
@@ -11,7 +11,7 @@ const ATTEND: Source = Source {
     name: c"attend",
     inputs: &[c"queries", c"keys", c"values", c"spans"],
     output: c"attended",
-    header: header!("attend.cuh"),
+    header: include_str!("attend.cuh"),
     body: c"const int head = blockIdx.x / SHARED, row = blockIdx.y, room = spans[3 * row];
         llmeval::attend<D, T>(
             queries + row * queries_strides[0] + blockIdx.x * queries_strides[1],

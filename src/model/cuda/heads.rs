@@ -1,6 +1,6 @@
 //! Queries and keys between their product and their attention: normed and rotated.
 
-use super::kernel::{Constant, Grid, Kernel, Source, header};
+use super::kernel::{Constant, Grid, Kernel, Source};
 use super::{computes_in, is_available};
 use mlx_rs::error::Result;
 use mlx_rs::{Array, Dtype};
@@ -12,7 +12,7 @@ const HEADS: Source = Source {
     name: c"heads",
     inputs: &[c"x", c"query_norm", c"key_norm", c"places", c"frequencies"],
     output: c"y",
-    header: header!("heads.cuh"),
+    header: include_str!("heads.cuh"),
     body: c"const int heads = QUERIES + KEYS, head = blockIdx.x * 8 + threadIdx.x / 32, row = blockIdx.y;
         if (head < heads) {
           llmeval::norm_and_rotate<D, ROTATED, TRADITIONAL, NORMED, T>(

@@ -2,19 +2,8 @@
 
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::{Array, Dtype, StreamOrDevice};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::raw::c_int;
-
-/// A file's text, as MLX takes it.
-macro_rules! header {
-    ($file:literal) => {
-        match std::ffi::CStr::from_bytes_with_nul(concat!(include_str!($file), "\0").as_bytes()) {
-            Ok(text) => text,
-            Err(_) => panic!("a source holds a zero"),
-        }
-    };
-}
-pub(super) use header;
 
 /// A kernel's source and what it is called with.
 pub(super) struct Source {
@@ -25,7 +14,7 @@ pub(super) struct Source {
     /// The output's name.
     pub output: &'static CStr,
     /// Templates and functions.
-    pub header: &'static CStr,
+    pub header: &'static str,
     /// The kernel's body.
     pub body: &'static CStr,
     /// Whether inputs that don't lie row by row are copied first.
@@ -50,13 +39,14 @@ pub(super) struct Kernel(mlx_sys::mlx_fast_cuda_kernel);
 
 impl Kernel {
     pub fn new(source: &Source) -> Self {
+        let header = without_comments(source.header);
         let mut inputs: Vec<_> = source.inputs.iter().map(|name| name.as_ptr()).collect();
         let mut outputs = [source.output.as_ptr()];
         // SAFETY: the vectors hold valid C strings, which MLX copies; they are freed once and used no more.
         unsafe {
             let inputs = mlx_sys::mlx_vector_string_new_data(inputs.as_mut_ptr(), inputs.len());
             let outputs = mlx_sys::mlx_vector_string_new_data(outputs.as_mut_ptr(), outputs.len());
-            let (body, header) = (source.body.as_ptr(), source.header.as_ptr());
+            let (body, header) = (source.body.as_ptr(), header.as_ptr());
             let name = source.name.as_ptr();
             let kernel = mlx_sys::mlx_fast_cuda_kernel_new(name, inputs, outputs, body, header, source.contiguous, 0);
             mlx_sys::mlx_vector_string_free(inputs);
@@ -110,6 +100,13 @@ impl Drop for Kernel {
         // SAFETY: the handle is this one's own.
         unsafe { mlx_sys::mlx_fast_cuda_kernel_free(self.0) };
     }
+}
+
+/// A source without what the compiler doesn't read: MLX copies and hashes it with every call.
+fn without_comments(source: &str) -> CString {
+    let lines = source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+    // A source without zeros has none afterwards.
+    CString::new(lines.fold(String::new(), |text, line| text + line + "\n")).unwrap_or_default()
 }
 
 /// # Safety

@@ -1,7 +1,7 @@
 //! Products of a few rows with a matrix, dense or packed.
 
 use super::super::quantization::Quantization;
-use super::kernel::{Constant, Grid, Kernel, Source, header};
+use super::kernel::{Constant, Grid, Kernel, Source};
 use super::{computes_in, is_available};
 use mlx_rs::error::Result;
 use mlx_rs::{Array, Dtype};
@@ -19,7 +19,7 @@ const DENSE: Source = Source {
     name: c"product_dense",
     inputs: &[c"x", c"w"],
     output: c"y",
-    header: header!("product.cuh"),
+    header: include_str!("product.cuh"),
     body: c"auto weights = [&](uint32_t (&pairs)[8], long index) { llmeval::load(pairs, w, index); };
         llmeval::product<TILES, T>(x, y, x_shape[0], x_shape[1], w_shape[0], weights);",
     contiguous: true,
@@ -29,7 +29,7 @@ const PACKED: Source = Source {
     name: c"product_packed",
     inputs: &[c"x", c"w", c"scales", c"biases"],
     output: c"y",
-    header: header!("product.cuh"),
+    header: include_str!("product.cuh"),
     body: c"auto weights = [&](uint32_t (&pairs)[8], long index) {
           llmeval::unpack<BITS, GROUP, T>(pairs, w, scales, biases, index);
         };
