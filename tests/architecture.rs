@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// A crate, and the only places that may name it.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("mlx_rs", &["model"]),
+    ("mlx_sys", &["model"]),
     ("egui", &["ui", "app"]),
     ("eframe", &["app", "platform"]),
     ("egui_plot", &["ui", "app"]),

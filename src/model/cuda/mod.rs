@@ -1,7 +1,7 @@
 //! Kernels of our own for NVIDIA GPUs.
 //!
 //! MLX's (0.32.2) give a row other bits beside others than alone, its product with packed weights is wrong now and then
-//! from eight rows on, and from two rows on the host spends most of a step on preparing them (docs/gpu.md). These give a
+//! from eight rows on, and from two rows on the host spends most of a step on preparing them (docs/benchmarks.md). These give a
 //! row the same bits beside any others and cost the host the same for any number of rows.
 
 mod attend;
