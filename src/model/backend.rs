@@ -30,8 +30,8 @@ const CHUNK_ALONE: usize = 128;
 /// Where a pass holds many: the shorter, the more of their beginnings two prompts can share.
 const CHUNK_OF_BLOCKS: usize = 2 * BLOCK;
 
-/// On an NVIDIA GPU MLX keeps at least this much memory for reuse, in bytes: to free a step's logits and to ask for them
-/// anew takes longer than to compute them.
+/// On an NVIDIA GPU MLX keeps at least this much memory for reuse, in bytes: with less than a step's logits take, 32 sessions
+/// lost a quarter of their throughput (docs/benchmarks.md).
 const LEAST_CUDA_CACHE: u64 = 2_000_000_000;
 
 /// Tokens of a prompt that brings in all kernels of prefill.

@@ -6,7 +6,7 @@ use super::{computes_in, is_available};
 use mlx_rs::error::Result;
 use mlx_rs::{Array, Dtype};
 
-/// From two rows on these are faster than MLX's, up to about here.
+/// Timed against MLX's up to 32 rows (docs/benchmarks.md); up to here a row's bits are the same in any number.
 const MOST_ROWS: i32 = 64;
 /// What a tensor core takes at once.
 const TILE: i32 = 8;
