@@ -84,6 +84,32 @@ fn prompts_that_are_read_together_get_the_ids_of_mlx_lm() {
 }
 
 #[test]
+fn a_session_much_longer_than_the_others_that_comes_and_goes_changes_none_of_their_ids() {
+    for fixture in all() {
+        let mut model = MlxBackend::load(&fixture.files).unwrap();
+        let prefilled = |model: &mut MlxBackend, case| prefilled(model, case, Execution::Batched);
+        let mut rows: Vec<Row> = fixture.cases.iter().map(|case| prefilled(&mut model, case)).collect();
+        let long = fixture.cases[0].prompt_ids.iter().copied().cycle().take(400).collect();
+        let long = Case { prompt_ids: long, greedy_ids: fixture.cases[0].greedy_ids.clone(), logits: Vec::new() };
+        let mut ids = vec![Vec::new(); rows.len()];
+        for step in 0..fixture.cases.iter().map(|case| case.greedy_ids.len()).min().unwrap() {
+            match step {
+                3 => rows.push(prefilled(&mut model, &long)),
+                8 => rows.truncate(fixture.cases.len()),
+                _ => {}
+            }
+            let launched = model.launch(&mut rows.iter_mut().collect::<Vec<_>>(), Execution::Batched).unwrap();
+            for (ids, output) in ids.iter_mut().zip(model.read(launched).unwrap()) {
+                ids.push(output.token);
+            }
+        }
+        for (case, ids) in fixture.cases.iter().zip(&ids) {
+            assert_eq!(ids[..], case.greedy_ids[..ids.len()], "{}", fixture.name);
+        }
+    }
+}
+
+#[test]
 fn every_architecture_has_a_dense_and_a_packed_tiny_model_and_a_row_in_docs_models() {
     let docs = include_str!("../docs/models.md");
     let fixtures = all();

@@ -39,6 +39,10 @@ fn chunks_are_sized_by_the_measured_pace_so_that_streams_are_held_no_longer_than
     pace.record(512, 100, Duration::from_secs(1));
     let tokens = pace.chunk_tokens(&settings, true);
     assert!((10..=20).contains(&tokens), "{tokens} tokens at 100 tokens/s within 200 ms");
+    for _ in 0..3 {
+        pace.record(tokens, tokens, Duration::from_millis(tokens as u64));
+        assert_eq!(pace.chunk_tokens(&settings, true), tokens, "what was slow a few chunks ago may come again");
+    }
     pace.record(tokens, tokens, Duration::from_millis(tokens as u64));
     assert!((100..=200).contains(&pace.chunk_tokens(&settings, true)), "a faster device reads more at once");
 }

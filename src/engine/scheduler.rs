@@ -50,29 +50,36 @@ const FIRST_CHUNK: usize = 32;
 /// The share of the stall budget that a chunk aims at, so that a slower chunk than the last stays within it.
 const AIM: f64 = 0.8;
 
+/// How many of the newest chunks tell the pace. Every few chunks a growing cache is copied, which may not come as a
+/// surprise.
+const NEWEST: usize = 4;
+
 /// How fast the device reads prompts, measured as it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PrefillPace {
-    tokens_per_second: Option<f64>,
+    /// Seconds a token of the newest chunks, the newest first; 0 where there was none yet.
+    seconds_per_token: [f64; NEWEST],
 }
 
 impl PrefillPace {
     /// How many prompt tokens the next chunk may have. Where no stream is running nobody is held up, and only
     /// [`EngineSettings::max_chunk`] bounds it, so that commands are seen between chunks.
     pub fn chunk_tokens(&self, settings: &EngineSettings, streams_running: bool) -> usize {
-        let tokens = match self.tokens_per_second {
+        let slowest = self.seconds_per_token.into_iter().fold(0.0, f64::max);
+        let tokens = match slowest > 0.0 {
             _ if !streams_running => settings.max_chunk,
-            Some(pace) => (pace * settings.max_stall.as_secs_f64() * AIM) as usize,
-            None => FIRST_CHUNK,
+            true => (settings.max_stall.as_secs_f64() * AIM / slowest) as usize,
+            false => FIRST_CHUNK,
         };
         tokens.max(SMALLEST_CHUNK).min(settings.max_chunk.max(1))
     }
 
-    /// Notes that a chunk which was allowed `allowed` tokens read `tokens` in `elapsed`. The newest sample counts
-    /// alone: attention makes chunks slower as a prompt goes on.
+    /// Notes that a chunk which was allowed `allowed` tokens read `tokens` in `elapsed`. Only the newest few count:
+    /// attention makes chunks slower as a prompt goes on.
     pub fn record(&mut self, allowed: usize, tokens: usize, elapsed: Duration) {
         if tokens >= SMALLEST_CHUNK.min(allowed) && tokens > 0 {
-            self.tokens_per_second = Some(tokens as f64 / elapsed.as_secs_f64().max(1e-6));
+            self.seconds_per_token.rotate_right(1);
+            self.seconds_per_token[0] = elapsed.as_secs_f64().max(1e-6) / tokens as f64;
         }
     }
 }

@@ -4,7 +4,7 @@ use super::attention::Step;
 use super::cuda;
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
-use super::kv::{ExactCaches, OwnStep, PaddedStep, Seat, SharedKvCache, Slot, UnpaddedStep};
+use super::kv::{ApartCaches, MOST_APART, OwnStep, PaddedStep, Seat, SharedKvCache, Slot, UnpaddedStep};
 use super::load::load;
 use super::prefill::{Reading, read_alone, read_in_blocks, read_packed};
 use super::prefix::{PrefixStore, common_beginning};
@@ -42,15 +42,35 @@ const WARM_UP: usize = 80;
 pub struct MlxBackend {
     decoder: Decoder,
     facts: ModelFacts,
-    /// Batched execution's sessions.
-    batched: SharedKvCache,
-    /// Exact execution's, where each row is attended by itself whatever the others see.
-    exact_together: SharedKvCache,
-    /// Exact execution's sessions.
-    exact: ExactCaches,
+    /// Of sessions that decode together; see [`caches_of`].
+    caches: [SharedCaches; 2],
     /// None where exact execution is not possible.
     exact_plan: Option<ExactPlan>,
     prefixes: PrefixStore,
+}
+
+/// The caches of an execution's sessions.
+#[derive(Debug, Default)]
+struct SharedCaches {
+    /// Of rows that are attended at once, whatever their lengths.
+    together: SharedKvCache,
+    /// Of rows that are attended by themselves, or with equally long ones.
+    apart: ApartCaches,
+}
+
+/// Which of a backend's caches the sessions of `execution` are in.
+fn caches_of(execution: Execution) -> usize {
+    usize::from(execution == Execution::Exact)
+}
+
+/// How rows that are attended apart share the other operations of a step.
+struct Cohorts<'a> {
+    /// The most rows of a cohort.
+    rows: usize,
+    /// How many rows to compute for so many.
+    padded: &'a dyn Fn(usize) -> usize,
+    /// The most equally long sessions to attend at once.
+    most_attended_at_once: usize,
 }
 
 /// Launched decode steps of one or more groups of rows.
@@ -92,9 +112,7 @@ impl MlxBackend {
         let device = ComputeDevice::detect();
         let loaded = load(files, &device, quantize, is_cancelled)?;
         let backend = Self {
-            batched: SharedKvCache::default(),
-            exact_together: SharedKvCache::default(),
-            exact: ExactCaches::default(),
+            caches: Default::default(),
             exact_plan: loaded.exact.ok(),
             prefixes: PrefixStore::default(),
             decoder: loaded.decoder,
@@ -151,74 +169,68 @@ impl MlxBackend {
         self.finish_launch(&hidden, &mut [row], &[place])
     }
 
-    /// One decode step of rows that share `execution`'s cache, `width` rows in all.
+    /// One decode step of rows that are attended at once, `width` rows in all.
     fn launch_together(&mut self, rows: &mut [&mut Row], execution: Execution, width: usize) -> Result<Launched> {
         for row in longest_first(rows) {
-            if !matches!(row.kv, RowKv::Batched(_)) {
+            if !matches!(row.kv, RowKv::Together(_)) {
                 let own = self.own_cache(row)?;
-                row.kv = RowKv::Batched(self.shared_mut(execution).join(&own)?);
+                row.kv = RowKv::Together(self.caches[caches_of(execution)].together.join(&own)?);
             }
         }
         let slots = rows.iter().filter_map(|row| match &row.kv {
-            RowKv::Batched(slot) => Some(slot.clone()),
-            RowKv::Own(_) | RowKv::Exact(_) => None,
+            RowKv::Together(slot) => Some(slot.clone()),
+            RowKv::Own(_) | RowKv::Apart(_) => None,
         });
         let slots: Vec<Slot> = slots.collect();
         let tokens = next_tokens(rows, width)?;
         let positions = self.positions(rows, width);
-        let shared = match execution {
-            Execution::Exact => &mut self.exact_together,
-            Execution::Serialized | Execution::Batched => &mut self.batched,
-        };
-        let mut attend = PaddedStep::new(shared, &slots, width)?;
+        let mut attend = PaddedStep::new(&mut self.caches[caches_of(execution)].together, &slots, width)?;
         let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?;
         attend.finish();
         let places: Vec<usize> = (0..rows.len()).collect();
         self.finish_launch(&hidden, rows, &places)
     }
 
-    /// The cache that sessions of `execution` share.
-    fn shared_mut(&mut self, execution: Execution) -> &mut SharedKvCache {
-        match execution {
-            Execution::Exact => &mut self.exact_together,
-            Execution::Serialized | Execution::Batched => &mut self.batched,
-        }
-    }
-
     /// One decode step in cohorts, each row attending over exactly its own tokens.
-    fn launch_exact(&mut self, rows: &mut [&mut Row], plan: &ExactPlan) -> Result<Vec<Launched>> {
+    fn launch_apart(
+        &mut self,
+        rows: &mut [&mut Row],
+        execution: Execution,
+        cohorts: &Cohorts<'_>,
+    ) -> Result<Vec<Launched>> {
         for row in longest_first(rows) {
-            if !matches!(row.kv, RowKv::Exact(_)) {
-                row.kv = RowKv::Exact(self.exact.join(&self.own_cache(row)?)?);
+            if !matches!(row.kv, RowKv::Apart(_)) {
+                let own = self.own_cache(row)?;
+                row.kv = RowKv::Apart(self.caches[caches_of(execution)].apart.join(&own)?);
             }
         }
-        self.exact.tidy(&seats(rows))?;
+        self.caches[caches_of(execution)].apart.tidy(&seats(rows))?;
         let mut rows: Vec<(usize, &mut Row)> = rows.iter_mut().map(|row| &mut **row).enumerate().collect();
         rows.sort_by_key(|(_, row)| match &row.kv {
-            RowKv::Exact(seat) => Some(seat.order()),
-            RowKv::Own(_) | RowKv::Batched(_) => None,
+            RowKv::Apart(seat) => Some(seat.order()),
+            RowKv::Own(_) | RowKv::Together(_) => None,
         });
         let (places, mut rows): (Vec<usize>, Vec<&mut Row>) = rows.into_iter().unzip();
         let mut launched = Vec::new();
-        for cohort in rows.chunks_mut(plan.width()) {
-            let width = plan.padded(cohort.len());
+        for cohort in rows.chunks_mut(cohorts.rows) {
+            let width = (cohorts.padded)(cohort.len());
             let tokens = next_tokens(cohort, width)?;
             let positions = self.positions(cohort, width);
-            let mut attend = UnpaddedStep::new(&mut self.exact, &seats(cohort), plan.most_attended_at_once)?;
+            let caches = &mut self.caches[caches_of(execution)].apart;
+            let mut attend = UnpaddedStep::new(caches, &seats(cohort), cohorts.most_attended_at_once)?;
             launched.push(self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?);
         }
-        self.exact.advance();
-        let cohorts = rows.chunks_mut(plan.width()).zip(places.chunks(plan.width())).zip(launched);
-        cohorts.map(|((cohort, places), hidden)| self.finish_launch(&hidden, cohort, places)).collect()
+        self.caches[caches_of(execution)].apart.advance();
+        let finished = rows.chunks_mut(cohorts.rows).zip(places.chunks(cohorts.rows)).zip(launched);
+        finished.map(|((cohort, places), hidden)| self.finish_launch(&hidden, cohort, places)).collect()
     }
 
     /// The row's tokens as a cache of its own.
     fn own_cache(&self, row: &Row) -> Result<KvCache> {
         match &row.kv {
             RowKv::Own(cache) => Ok(cache.clone()),
-            RowKv::Batched(slot) if row.execution == Execution::Exact => self.exact_together.extract(slot),
-            RowKv::Batched(slot) => self.batched.extract(slot),
-            RowKv::Exact(seat) => self.exact.extract(seat),
+            RowKv::Together(slot) => self.caches[caches_of(row.execution)].together.extract(slot),
+            RowKv::Apart(seat) => self.caches[caches_of(row.execution)].apart.extract(seat),
         }
     }
 
@@ -375,7 +387,15 @@ impl Backend for MlxBackend {
             }
             Execution::Batched => match rows {
                 [only] => vec![self.launch_alone(only, 0, self.comfortable_width(1))?],
-                many => vec![self.launch_together(many, execution, self.comfortable_width(many.len()))?],
+                many if are_about_equally_long(many) => {
+                    vec![self.launch_together(many, execution, self.comfortable_width(many.len()))?]
+                }
+                many => {
+                    let width = self.comfortable_width(many.len());
+                    let padded = |_| width;
+                    let cohorts = Cohorts { rows: many.len(), padded: &padded, most_attended_at_once: many.len() };
+                    self.launch_apart(many, execution, &cohorts)?
+                }
             },
             Execution::Exact => {
                 let plan = self.exact_plan.clone().ok_or_else(|| self.why_not_exact())?;
@@ -384,7 +404,12 @@ impl Backend for MlxBackend {
                     many if plan.rows_stand_alone && many.len() <= plan.width() => {
                         vec![self.launch_together(many, execution, plan.padded(many.len()))?]
                     }
-                    many => self.launch_exact(many, &plan)?,
+                    many => {
+                        let padded = |rows| plan.padded(rows);
+                        let most_attended_at_once = plan.most_attended_at_once;
+                        let cohorts = Cohorts { rows: plan.width(), padded: &padded, most_attended_at_once };
+                        self.launch_apart(many, execution, &cohorts)?
+                    }
                 }
             }
         };
@@ -422,9 +447,10 @@ impl Backend for MlxBackend {
 
     fn reset_peak_memory(&mut self) {
         self.prefixes.clear();
-        self.batched.clear_unused();
-        self.exact_together.clear_unused();
-        self.exact.clear_unused();
+        for caches in &mut self.caches {
+            caches.together.clear_unused();
+            caches.apart.clear_unused();
+        }
         if let Err(error) = memory::reset_peak_memory() {
             tracing::warn!("MLX did not reset its peak memory: {}", error.what());
         }
@@ -485,11 +511,17 @@ fn longest_first<'a>(rows: &'a mut [&mut Row]) -> Vec<&'a mut Row> {
     rows
 }
 
+/// Whether a cache with room for the longest row's tokens in every place wastes little.
+fn are_about_equally_long(rows: &[&mut Row]) -> bool {
+    let positions = rows.iter().map(|row| row.position);
+    positions.clone().max().unwrap_or_default() - positions.min().unwrap_or_default() <= MOST_APART
+}
+
 /// The seats of rows that have one.
 fn seats(rows: &[&mut Row]) -> Vec<Seat> {
     let seats = rows.iter().filter_map(|row| match &row.kv {
-        RowKv::Exact(seat) => Some(seat.clone()),
-        RowKv::Own(_) | RowKv::Batched(_) => None,
+        RowKv::Apart(seat) => Some(seat.clone()),
+        RowKv::Own(_) | RowKv::Together(_) => None,
     });
     seats.collect()
 }

@@ -29,10 +29,10 @@ pub struct Row {
 #[derive(Debug)]
 pub(super) enum RowKv {
     Own(KvCache),
-    /// With batched execution's sessions.
-    Batched(Slot),
-    /// With exact execution's sessions.
-    Exact(Seat),
+    /// With rows that are attended at once.
+    Together(Slot),
+    /// With rows that are attended by themselves.
+    Apart(Seat),
 }
 
 /// The token that the row feeds next.

@@ -12,7 +12,7 @@ pub use attention::{attend_one_token, attends_each_row};
 pub use own::{KvCache, OwnStep, PrefillStep, PromptPart};
 pub use padded::PaddedStep;
 pub use shared::{SharedKvCache, Slot};
-pub use unpadded::{ExactCaches, Seat, UnpaddedStep};
+pub use unpadded::{ApartCaches, MOST_APART, Seat, UnpaddedStep};
 
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{
-    Attend, AttentionSettings, ExactCaches, GROWTH, KvCache, KvShape, OwnStep, PaddedStep, PrefillStep, PromptPart,
+    ApartCaches, Attend, AttentionSettings, GROWTH, KvCache, KvShape, OwnStep, PaddedStep, PrefillStep, PromptPart,
     SharedKvCache, UnpaddedStep,
 };
 use mlx_rs::ops::concatenate;
@@ -133,7 +133,7 @@ fn sessions_attended_with_a_mask_get_their_own_long_after_the_window() {
 fn sessions_attended_over_their_own_tokens_get_their_own_long_after_the_window() {
     let (one, other, short) = (Session::new(5, 800), Session::new(6, 800), Session::new(7, 800));
     let late = Session::new(8, 1200);
-    let mut caches = ExactCaches::default();
+    let mut caches = ApartCaches::default();
     // Two are equally long, but read in other chunks, so that they hold other places; one leaves half way, and a much
     // longer one joins.
     let mut seats = vec![

@@ -1,5 +1,5 @@
-//! Exact execution's caches and decode step: each session attends over exactly its own tokens. No place is padded and
-//! nothing is masked.
+//! Caches and decode step of exact execution, and of batched where lengths are far apart: each session attends over
+//! exactly its own tokens. No place is padded and nothing is masked.
 //!
 //! Sessions of about equal length share a cache, so that one operation writes the tokens of all. Those that stand side by
 //! side in it and see equally many places are attended at once; that this changes nothing about what each of them gets is
@@ -14,11 +14,11 @@ use std::ops::Range;
 
 /// Sessions share a cache while their lengths differ by no more than so many tokens, so that a long one doesn't make the
 /// others' take as much memory as its own.
-const MOST_APART: i32 = 256;
+pub const MOST_APART: i32 = 256;
 
 /// The shared caches, each of sessions of about equal length.
 #[derive(Debug, Default)]
-pub struct ExactCaches(Vec<SharedKvCache>);
+pub struct ApartCaches(Vec<SharedKvCache>);
 
 /// A session's place in one of the caches; dropping the last clone frees it.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl Seat {
     }
 }
 
-impl ExactCaches {
+impl ApartCaches {
     /// Moves a session's cache in. Where several join, the longest goes first.
     pub fn join(&mut self, tokens: &KvCache) -> Result<Seat> {
         self.clear_unused();
@@ -74,7 +74,7 @@ impl ExactCaches {
 /// padding, which attends to nothing and gets zeros.
 #[derive(Debug)]
 pub struct UnpaddedStep<'a> {
-    caches: &'a mut ExactCaches,
+    caches: &'a mut ApartCaches,
     parts: Vec<Part>,
     /// The most sessions to attend at once.
     most: usize,
@@ -93,7 +93,7 @@ struct Part {
 impl<'a> UnpaddedStep<'a> {
     /// A step of the sessions in `seats`, one token each, in order of their seats; at most `most` are attended at once.
     /// Seats before the first and behind the last keep what they hold.
-    pub fn new(caches: &'a mut ExactCaches, seats: &[Seat], most: usize) -> Result<Self> {
+    pub fn new(caches: &'a mut ApartCaches, seats: &[Seat], most: usize) -> Result<Self> {
         let (mut parts, mut first_row) = (Vec::new(), 0);
         for seats in seats.chunk_by(|one, other| one.cache == other.cache) {
             let slots: Vec<Slot> = seats.iter().map(|seat| seat.slot.clone()).collect();
