@@ -193,14 +193,15 @@ impl<B: Backend> Worker<B> {
                 continue;
             }
             let prompt = Arc::clone(session.prompt());
+            let is_first = prompts.is_empty();
+            let own = &prompt[..prompt.len() - 1];
+            let known = if is_first { 0 } else { self.backend.known(own, execution) };
             let fits = |(other, unread, others): &(Arc<[u32]>, usize, Execution)| {
-                let (other, own) = (&other[..other.len() - 1], &prompt[..prompt.len() - 1]);
-                let shared = self.backend.shareable(other, own, execution);
-                let gained = shared.saturating_sub(self.backend.known(own, execution));
+                let shared = self.backend.shareable(&other[..other.len() - 1], own, execution);
+                let gained = shared.saturating_sub(known);
                 let would_wait = stage == Stage::Waiting && gained >= WORTH_SHARING && *unread <= 2 * gained;
                 *others == execution && !would_wait
             };
-            let is_first = prompts.is_empty();
             if left == 0 || !(is_first || self.backend.reads_together(execution) && prompts.iter().all(fits)) {
                 break;
             }

@@ -16,8 +16,6 @@ use std::iter::repeat;
 pub struct PaddedStep<'a> {
     cache: &'a mut SharedKvCache,
     layout: Layout,
-    /// Each row's room.
-    rooms: Vec<i32>,
     /// Which slot each row stands in, where that isn't the row's own number.
     slot_of_row: Option<Array>,
     /// The first place that a session of this step sees.
@@ -32,17 +30,15 @@ impl<'a> PaddedStep<'a> {
         cache.tidy(slots.len())?;
         let layout = cache.layout(slots, width, 0)?;
         let slot_of_row = (!layout.is_in_order()).then(|| {
-            let mut slot_of_row = vec![0_i32; width];
-            for (row, slot) in slot_of_row.iter_mut().zip(slots) {
-                *row = slot.index() as i32;
-            }
+            let mut slot_of_row = layout.room_of_row.clone();
+            slot_of_row.resize(width, 0);
             Array::from_slice(&slot_of_row, &[width as i32])
         });
         let first = layout.starts.iter().copied().min().unwrap_or(cache.end());
         // What is not a session's sees whatever is there: nobody reads what it gives.
         let mut starts = vec![first; layout.rooms.len()];
-        for (slot, start) in slots.iter().zip(&layout.starts) {
-            starts[slot.index()] = *start;
+        for (room, start) in layout.room_of_row.iter().zip(&layout.starts) {
+            starts[*room as usize] = *start;
         }
         let mask = if starts.iter().all(|start| *start == first) {
             None
@@ -50,8 +46,7 @@ impl<'a> PaddedStep<'a> {
             let places = arange::<i32, i32>(first, cache.end() + 1, None)?;
             Some(places.ge(Array::from_slice(&starts, &[starts.len() as i32, 1, 1, 1]))?)
         };
-        let rooms = slots.iter().map(|slot| slot.index() as i32).collect();
-        Ok(Self { cache, layout, rooms, slot_of_row, first, mask })
+        Ok(Self { cache, layout, slot_of_row, first, mask })
     }
 
     /// Counts the token that all layers have taken.
@@ -74,7 +69,8 @@ impl Attend for PaddedStep<'_> {
         if attends_each_row(queries, settings) {
             let end = self.cache.end() + 1 - first;
             let starts = self.layout.starts.iter().map(|start| (start - first).max(0));
-            let spans = self.rooms.iter().zip(starts).map(|(room, start)| Span { room: *room, start, end });
+            let spans =
+                self.layout.room_of_row.iter().zip(starts).map(|(room, start)| Span { room: *room, start, end });
             let padding = Span { room: 0, start: 0, end: 0 };
             let spans = Span::array(spans.chain(repeat(padding)).take(queries.dim(0) as usize));
             return cuda::attend(queries, &keys, &values, &spans, settings.scale);

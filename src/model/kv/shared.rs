@@ -114,16 +114,18 @@ impl SharedKvCache {
         let rooms = first_room..last.max(first_room + width);
         self.make_rooms(rooms.end)?;
         let in_order = rooms.len() == width && slots.iter().zip(rooms.clone()).all(|(slot, room)| slot.index() == room);
+        let room_of_row: Vec<i32> = slots.iter().map(|slot| (slot.index() - first_room) as i32).collect();
         let row_of_slot = (!in_order).then(|| {
             // Rooms without a session get row 0's token, which nobody sees.
             let mut rows = vec![0_i32; rooms.len()];
-            for (row, slot) in (0..).zip(slots) {
-                rows[slot.index() - first_room] = row;
+            for (row, room) in (0..).zip(&room_of_row) {
+                rows[*room as usize] = row;
             }
             Array::from_slice(&rows, &[rows.len() as i32])
         });
         let starts = slots.iter().map(|slot| self.slots[slot.index()].start).collect();
-        Ok(Layout { rooms: rooms.start as i32..rooms.end as i32, row_of_slot, starts, needed: self.first_needed() })
+        let rooms = rooms.start as i32..rooms.end as i32;
+        Ok(Layout { rooms, room_of_row, row_of_slot, starts, needed: self.first_needed() })
     }
 
     /// Writes a step's keys and values [width, kv_heads, head_dim] at the common end; returns those of the layout's rooms
@@ -219,6 +221,8 @@ impl SharedKvCache {
 #[derive(Debug)]
 pub(super) struct Layout {
     pub rooms: Range<i32>,
+    /// Each session's room, counted from the first.
+    pub room_of_row: Vec<i32>,
     /// For each room the row whose token is written there, where they aren't the same.
     row_of_slot: Option<Array>,
     /// The first place of each row's session.

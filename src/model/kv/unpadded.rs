@@ -86,8 +86,6 @@ struct Part {
     cache: usize,
     rows: Range<i32>,
     layout: Layout,
-    /// Each row's room, counted from the layout's first.
-    rooms: Vec<i32>,
 }
 
 impl<'a> UnpaddedStep<'a> {
@@ -99,10 +97,9 @@ impl<'a> UnpaddedStep<'a> {
             let slots: Vec<Slot> = seats.iter().map(|seat| seat.slot.clone()).collect();
             let (cache, first_room) = (seats[0].cache, slots[0].index());
             let layout = caches.0[cache].layout(&slots, slots.len(), first_room)?;
-            let rooms = slots.iter().map(|slot| (slot.index() - first_room) as i32).collect();
             let rows = first_row..first_row + slots.len() as i32;
             first_row = rows.end;
-            parts.push(Part { cache, rows, layout, rooms });
+            parts.push(Part { cache, rows, layout });
         }
         Ok(Self { caches, parts, most: most.max(1) })
     }
@@ -112,7 +109,7 @@ impl Part {
     /// Rows that can be attended at once, where a token sees the places from `window_start` on.
     fn runs(&self, window_start: i32, most: usize) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
-        for (row, (room, start)) in (0..).zip(self.rooms.iter().zip(&self.layout.starts)) {
+        for (row, (room, start)) in (0..).zip(self.layout.room_of_row.iter().zip(&self.layout.starts)) {
             let seen = window_start.max(*start);
             match runs.last_mut() {
                 Some(run) if run.seen == seen && run.rooms.end == *room && run.rooms.len() < most => {
