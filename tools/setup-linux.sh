@@ -66,6 +66,9 @@ build_mlx_c() {
     -c "$root/tools/linux/compat.cpp" -o "$mlx/build/compat.o"
   cp "$mlx/build/libmlxc.a" "$mlx/lib/libmlxc.a"
   ar r "$mlx/lib/libmlxc.a" "$mlx/build/compat.o" 2>/dev/null
+  g++ -std=c++20 -O2 -fPIC -include "$root/tools/linux/format.h" -I"$source/src/mlx-c" -I"$mlx/wheel/mlx/include" \
+    -c "$root/tools/linux/operation.cpp" -o "$mlx/build/operation.o"
+  ar rc "$mlx/lib/libmlxoperation.a" "$mlx/build/operation.o"
   rm -rf "$mlx/build"
 }
 
@@ -100,7 +103,7 @@ write_cargo_settings() {
 # Written by tools/setup-linux.sh: how this machine links MLX. Not committed.
 [target.$(rustc -vV | sed -n 's/^host: //p').mlx]
 rustc-link-search = ["native=$mlx/lib", "native=$mlx/wheel/mlx/lib"]
-rustc-link-lib = ["static=mlxc", "dylib=openblas", "dylib=mlx", "dylib=stdc++"]
+rustc-link-lib = ["static=mlxc", "static=mlxoperation", "dylib=openblas", "dylib=mlx", "dylib=stdc++"]
 rustc-env = { OUT_DIR = "$mlx/bindings" }
 
 [target.$(rustc -vV | sed -n 's/^host: //p')]

@@ -1,6 +1,6 @@
 //! Grouped-query self-attention.
 
-use super::cuda::{HeadsPlan, normed_and_rotated};
+use super::kernels::{self, Heads};
 use super::kv::{Attend, AttentionSettings};
 use super::linear::{Linear, Projections, Weight};
 use super::norm::RmsNorm;
@@ -76,20 +76,25 @@ impl Attention {
     /// x [T, hidden] → queries [T, heads, head_dim], keys and values [T, kv_heads, head_dim], normed and rotated.
     fn project(&self, x: &Array, positions: &Positions) -> Result<[Array; 3]> {
         let (heads, kv_heads) = (self.heads, self.kv_heads);
-        if let (Projections::Fused { linear, .. }, Some(plan)) = (&self.qkv_proj, self.heads_plan(x)) {
-            let all = linear.forward(x)?;
-            let ready = normed_and_rotated(&all, positions.array(), &plan)?;
-            let values = self.heads(&all, heads + 2 * kv_heads)?.try_index((.., heads + kv_heads..))?;
-            return Ok([ready.try_index((.., ..heads))?, ready.try_index((.., heads..))?, values]);
-        }
-        if let (Projections::Fused { linear, .. }, None, None) = (&self.qkv_proj, &self.q_norm, &self.k_norm) {
-            // Queries and keys are neighbours in the product and rotate together.
-            let all = self.heads(&linear.forward(x)?, heads + 2 * kv_heads)?;
-            let parts = all.split_at_indices(&[heads + kv_heads], 1)?;
-            let rotated = self.rotate(&parts[0], positions)?.split_at_indices(&[heads], 1)?;
-            return three([rotated, parts[1..].to_vec()].concat());
-        }
-        let parts = self.qkv_proj.forward(x)?;
+        let parts = match &self.qkv_proj {
+            Projections::Fused { linear, ends } => {
+                let all = linear.forward(x)?;
+                if let Some(ready) = self.normed_and_rotated(&all, positions) {
+                    let ready = ready?;
+                    let values = self.heads(&all, heads + 2 * kv_heads)?.try_index((.., heads + kv_heads..))?;
+                    return Ok([ready.try_index((.., ..heads))?, ready.try_index((.., heads..))?, values]);
+                }
+                if let (None, None) = (&self.q_norm, &self.k_norm) {
+                    // Queries and keys are neighbours in the product and rotate together.
+                    let all = self.heads(&all, heads + 2 * kv_heads)?;
+                    let parts = all.split_at_indices(&[heads + kv_heads], 1)?;
+                    let rotated = self.rotate(&parts[0], positions)?.split_at_indices(&[heads], 1)?;
+                    return three([rotated, parts[1..].to_vec()].concat());
+                }
+                all.split_at_indices(ends, -1)?
+            }
+            Projections::Separate(_) => self.qkv_proj.forward(x)?,
+        };
         let [queries, keys, values] = three(parts)?;
         let queries = self.normed(&queries, heads, self.q_norm.as_ref())?;
         let keys = self.normed(&keys, kv_heads, self.k_norm.as_ref())?;
@@ -97,8 +102,8 @@ impl Attention {
         Ok([self.rotate(&queries, positions)?, self.rotate(&keys, positions)?, values])
     }
 
-    /// How a kernel norms and rotates queries and keys at once, where there is one.
-    fn heads_plan(&self, x: &Array) -> Option<HeadsPlan<'_>> {
+    /// Queries and keys of `all` [T, (heads + 2 · kv_heads) · head_dim] by one kernel, where there is one for them.
+    fn normed_and_rotated(&self, all: &Array, positions: &Positions) -> Option<Result<Array>> {
         let norms = match (&self.q_norm, &self.k_norm) {
             (None, None) => None,
             (Some(HeadNorm::EachHead(queries)), Some(HeadNorm::EachHead(keys))) if queries.eps() == keys.eps() => {
@@ -106,10 +111,8 @@ impl Attention {
             }
             _ => return None,
         };
-        let (frequencies, traditional) = self.rope.as_ref()?.frequencies()?;
-        let (queries, keys, head_dim) = (self.heads, self.kv_heads, self.head_dim);
-        let plan = HeadsPlan { queries, keys, head_dim, norms, frequencies, traditional };
-        plan.is_taken(x.dtype()).then_some(plan)
+        let heads = Heads { queries: self.heads, keys: self.kv_heads, head_dim: self.head_dim, norms };
+        kernels::normed_and_rotated(all, &heads, self.rope.as_ref()?, positions)
     }
 
     /// x [T, heads · head_dim] → [T, heads, head_dim].

@@ -4,6 +4,7 @@ use super::attention::Step;
 use super::cuda;
 use super::decoder::Decoder;
 use super::device::ComputeDevice;
+use super::kernels;
 use super::kv::{ApartCaches, MOST_APART, OwnStep, PaddedStep, Seat, SharedKvCache, Slot, UnpaddedStep};
 use super::load::load;
 use super::prefill::{Reading, read_alone, read_in_blocks, read_packed};
@@ -269,7 +270,7 @@ impl MlxBackend {
     /// waiting for the other, and so takes less time for them than for three.
     fn comfortable_width(&self, rows: usize) -> usize {
         match self.facts.device {
-            DeviceKind::Cpu if rows > 2 => rows.next_multiple_of(16),
+            DeviceKind::Cpu if rows > 2 && !kernels::has_dense_products() => rows.next_multiple_of(16),
             DeviceKind::Cpu | DeviceKind::Gpu => rows,
         }
     }
@@ -401,7 +402,7 @@ impl Backend for MlxBackend {
                 let plan = self.exact_plan.clone().ok_or_else(|| self.why_not_exact())?;
                 match rows {
                     [only] => vec![self.launch_alone(only, 0, plan.padded(1))?],
-                    many if plan.rows_stand_alone && many.len() <= plan.width() => {
+                    many if plan.rows_stand_alone && many.len() <= plan.width() && are_about_equally_long(many) => {
                         vec![self.launch_together(many, execution, plan.padded(many.len()))?]
                     }
                     many => {

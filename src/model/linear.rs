@@ -1,7 +1,7 @@
 //! Matrix products with a checkpoint's weights, dense or quantised, and several of them fused into one.
 
-use super::cuda;
 use super::quantization::Quantization;
+use super::{cuda, kernels};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{addmm, concatenate, dequantize, gather_mm, gather_qmm, quantized_matmul};
 use mlx_rs::{Array, Dtype};
@@ -60,10 +60,9 @@ impl Weight {
     /// `x Wᵀ`.
     pub fn product(&self, x: &Array) -> Result<Array> {
         match self {
-            Self::Dense { transposed, .. } if cuda::takes_dense(x, transposed) => {
-                cuda::dense_product(x, &transposed.t())
+            Self::Dense { transposed, .. } => {
+                kernels::dense_product(x, transposed).unwrap_or_else(|| x.matmul(transposed))
             }
-            Self::Dense { transposed, .. } => x.matmul(transposed),
             Self::Quantized { packed, scales, biases, quantization } => {
                 let (group_size, bits) = (quantization.group_size, quantization.bits);
                 if cuda::takes_packed(x, scales, *quantization) {
@@ -184,9 +183,10 @@ impl Linear {
     /// x [.., in] → [.., out].
     pub fn forward(&self, x: &Array) -> Result<Array> {
         match (&self.weight, &self.bias) {
-            (Weight::Dense { transposed, .. }, Some(bias)) if !cuda::takes_dense(x, transposed) => {
-                addmm(bias, x, transposed, None, None)
-            }
+            (Weight::Dense { transposed, .. }, Some(bias)) => match kernels::dense_product(x, transposed) {
+                Some(product) => product?.add(bias),
+                None => addmm(bias, x, transposed, None, None),
+            },
             (weight, None) => weight.product(x),
             (weight, Some(bias)) => weight.product(x)?.add(bias),
         }

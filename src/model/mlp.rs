@@ -1,6 +1,6 @@
 //! The gated MLP that decoder layers end in.
 
-use super::cuda;
+use super::kernels;
 use super::linear::{Linear, Projections, Weight};
 use mlx_rs::error::Result;
 use mlx_rs::ops::{power, sigmoid, tanh};
@@ -75,10 +75,11 @@ impl Mlp {
 
     /// x [T, hidden] → [T, hidden].
     pub fn forward(&self, x: &Array) -> Result<Array> {
-        if let (Projections::Fused { linear, .. }, Activation::Silu) = (&self.gate_up, self.activation)
-            && cuda::gates(x)
-        {
-            return self.down.forward(&cuda::gated(&linear.forward(x)?)?);
+        if let (Projections::Fused { linear, .. }, Activation::Silu) = (&self.gate_up, self.activation) {
+            let both = linear.forward(x)?;
+            if let Some(gated) = kernels::gated(&both) {
+                return self.down.forward(&gated?);
+            }
         }
         let parts = self.gate_up.forward(x)?;
         let gated = self.activation.apply(&parts[0])?.multiply(&parts[1])?;

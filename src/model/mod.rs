@@ -6,6 +6,8 @@ mod attention;
 mod backend;
 mod config;
 mod convert;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod cpu;
 mod cuda;
 mod decoder;
 mod device;
@@ -17,6 +19,7 @@ mod ggml;
 mod gguf;
 mod gguf_layout;
 mod granite;
+mod kernels;
 mod kv;
 mod linear;
 mod llama;

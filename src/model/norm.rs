@@ -1,5 +1,6 @@
 //! Root mean square norm (Zhang and Sennrich 2019).
 
+use super::kernels;
 use super::mlp::scalar;
 use mlx_rs::Array;
 use mlx_rs::error::Result;
@@ -25,7 +26,7 @@ impl RmsNorm {
 
     /// x [.., dim] → [.., dim].
     pub fn forward(&self, x: &Array) -> Result<Array> {
-        rms_norm(x, Some(&self.weight), self.eps)
+        kernels::rms_norm(x, &self.weight, self.eps).unwrap_or_else(|| rms_norm(x, Some(&self.weight), self.eps))
     }
 
     /// ε.

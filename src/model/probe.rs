@@ -8,9 +8,9 @@
 //! block's place and the number of blocks must not.
 
 use super::attention::Attention;
-use super::cuda::{self, Span};
 use super::decoder::Decoder;
 use super::experts::MixtureOfExperts;
+use super::kernels::{self, Span};
 use super::kv::{attend_one_token, attends_each_row};
 use crate::engine::BackendError;
 use crate::protocol::DeviceKind;
@@ -242,8 +242,8 @@ fn attends_ragged_as_alone(attention: &Attention, dtype: Dtype) -> Result<bool> 
     let keys = noise(&[rows, kv_heads, end + 7, head_dim], 2, dtype)?;
     let values = noise(&[rows, kv_heads, end + 7, head_dim], 3, dtype)?;
     let span = |(room, start): (i32, i32)| Span { room, start, end };
-    let spans = Span::array((0..).zip(starts).map(span));
-    let together = cuda::attend(&queries, &keys, &values, &spans, attention.settings.scale)?;
+    let spans: Vec<Span> = (0..).zip(starts).map(span).collect();
+    let together = kernels::attend(&queries, &keys, &values, &spans, attention.settings.scale)?;
     for (row, start) in (0..).zip(starts) {
         let own = |held: &Array| held.try_index((row..row + 1, .., start..end, ..))?.contiguous();
         let query = queries.try_index(row..row + 1)?;

@@ -198,10 +198,25 @@ impl Rope {
         Ok(Self { rotation: Rc::new(rotation), base, freqs, amplitude, frequencies })
     }
 
-    /// Radians a place of each pair, f32 [pairs], and whether a pair's dimensions are neighbours; none where more is done
-    /// than rotating.
-    pub fn frequencies(&self) -> Option<(&Array, bool)> {
-        self.amplitude.is_none().then_some((&self.frequencies, self.rotation.traditional))
+    /// Radians a place of each pair, f32 [pairs]; none where more is done than rotating.
+    pub fn frequencies(&self) -> Option<&Array> {
+        self.amplitude.is_none().then_some(&self.frequencies)
+    }
+
+    /// Whether a pair's dimensions are neighbours; else they are half of the rotated dimensions apart.
+    pub fn is_traditional(&self) -> bool {
+        self.rotation.traditional
+    }
+
+    /// How many of a head's dimensions, its first ones, are rotated.
+    pub fn rotated(&self) -> i32 {
+        self.rotation.dims
+    }
+
+    /// Factors [T, 1, head_dim] of a head's dimensions, and of those that they are rotated with; none on a GPU.
+    pub fn table(&self, positions: &Positions) -> Option<(Array, Array)> {
+        let Table { cosines, sines } = positions.table(&self.rotation, positions.tables.as_ref()?);
+        Some((cosines, sines))
     }
 
     /// x [T, heads, head_dim], rotated.

@@ -4,6 +4,7 @@ use super::ModelError;
 use super::attention::Attention;
 use super::config::Config;
 use super::experts::MixtureOfExperts;
+use super::kernels;
 use super::kv::AttentionSettings;
 use super::linear::{Linear, Order, Projections, Weight};
 use super::mlp::Mlp;
@@ -271,7 +272,7 @@ impl Weights {
     /// Stacks of experts stay as they are: each of their matrices serves few rows at a time.
     fn order(&self, rows: &[i32]) -> Order {
         match (self.compute, rows) {
-            (Compute::DenseF32, [_]) => Order::InputsFirst,
+            (Compute::DenseF32, [_]) if !kernels::has_dense_products() => Order::InputsFirst,
             _ => Order::OutputsFirst,
         }
     }

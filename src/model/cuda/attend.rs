@@ -26,25 +26,6 @@ thread_local! {
     static KERNEL: Kernel = Kernel::new(&ATTEND);
 }
 
-/// What a row sees: places of one room of a cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The room.
-    pub room: i32,
-    /// The first place.
-    pub start: i32,
-    /// The place behind the last.
-    pub end: i32,
-}
-
-impl Span {
-    /// i32 [rows, 3].
-    pub fn array(spans: impl Iterator<Item = Self>) -> Array {
-        let numbers: Vec<i32> = spans.flat_map(|span| [span.room, span.start, span.end]).collect();
-        Array::from_slice(&numbers, &[numbers.len() as i32 / 3, 3])
-    }
-}
-
 /// Whether such heads are attended here.
 pub fn attends(head_dim: i32, dtype: Dtype) -> bool {
     is_available() && head_dim % 32 == 0 && head_dim <= 256 && computes_in(dtype)

@@ -12,7 +12,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 
-pub use attend::{Span, attend, attends};
+pub use attend::{attend, attends};
 pub use gated::{gated, gates};
 pub use heads::{HeadsPlan, normed_and_rotated};
 pub use product::{dense_product, is_unsafe, packed_product, takes_dense, takes_packed};

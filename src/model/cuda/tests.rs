@@ -5,7 +5,7 @@
 
 use super::super::quantization::Quantization;
 use super::product::{dense_product, packed_product};
-use super::{HeadsPlan, Span, attend, gated, normed_and_rotated};
+use super::{HeadsPlan, attend, gated, normed_and_rotated};
 use mlx_rs::fast::{rms_norm, rope_dynamic};
 use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::ops::{concatenate, dequantize, quantize, sigmoid, softmax_axis};
@@ -85,8 +85,8 @@ fn each_row_attends_over_its_own_places_as_in_f32() {
             let queries = noise(&[5, heads, head_dim], 1, dtype);
             let keys = noise(&[3, kv_heads, places + 9, head_dim], 2, dtype);
             let values = noise(&[3, kv_heads, places + 9, head_dim], 3, dtype);
-            let of_span = spans.map(|(room, start, end)| Span { room, start, end });
-            let out = attend(&queries, &keys, &values, &Span::array(of_span.into_iter()), 0.1).unwrap();
+            let of_rows = spans.map(|(room, start, end)| [room, start, end]).concat();
+            let out = attend(&queries, &keys, &values, &Array::from_slice(&of_rows, &[5, 3]), 0.1).unwrap();
             for (number, (room, start, end)) in (0..).zip(spans) {
                 let out = row(&out, number);
                 if start == end {

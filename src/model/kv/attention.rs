@@ -1,6 +1,6 @@
 //! Attention over keys and values: fused by MLX, or step by step where the architecture caps the scores.
 
-use super::super::cuda::{self, Span};
+use super::super::kernels::{self, Span};
 use super::super::mlp::{exponentials, scalar};
 use super::{AttentionSettings, padded_to, rows};
 use mlx_rs::error::Result;
@@ -51,8 +51,8 @@ pub fn attend_one_token(
 ) -> Result<Array> {
     if mask.is_none() && attends_each_row(queries, settings) {
         let (rows, end) = (queries.dim(0), keys.dim(2));
-        let spans = Span::array((0..rows).map(|room| Span { room, start: 0, end }));
-        return cuda::attend(queries, keys, values, &spans, settings.scale);
+        let spans: Vec<Span> = (0..rows).map(|room| Span { room, start: 0, end }).collect();
+        return kernels::attend(queries, keys, values, &spans, settings.scale);
     }
     let mask = mask.map_or(Mask::None, Mask::Array);
     let (rows, heads, kv_heads, head_dim) = (queries.dim(0), queries.dim(1), keys.dim(1), queries.dim(2));
@@ -65,7 +65,7 @@ pub fn attend_one_token(
 
 /// Whether there is a kernel that attends each row over places of its own, whatever the others see.
 pub fn attends_each_row(queries: &Array, settings: AttentionSettings) -> bool {
-    settings.softcap.is_none() && cuda::attends(queries.dim(-1), queries.dtype())
+    settings.softcap.is_none() && kernels::attends(queries.dim(-1), queries.dtype())
 }
 
 /// Attention step by step: on a CPU, for which MLX has no kernel, and where scores become cap · tanh(score / cap)
@@ -134,6 +134,13 @@ pub fn attend_each_run(
     settings: AttentionSettings,
 ) -> Result<Array> {
     let (width, heads, kv_heads, head_dim) = (queries.dim(0), queries.dim(1), keys.dim(1), queries.dim(2));
+    if attends_each_row(queries, settings) {
+        let end = keys.dim(2);
+        let of_run = |run: &Run| run.rooms.clone().map(|room| Span { room, start: run.seen, end }).collect::<Vec<_>>();
+        let mut spans: Vec<Span> = runs.iter().flat_map(of_run).collect();
+        spans.resize(width as usize, Span::NOTHING);
+        return kernels::attend(queries, keys, values, &spans, settings.scale);
+    }
     let of_run = |array: &Array, run: &Run| array.try_index((run.rooms.clone(), .., run.seen.., ..));
     if !settings.in_steps || queries.dtype() != Dtype::Float32 {
         let outputs = runs.iter().map(|run| {

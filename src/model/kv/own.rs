@@ -1,12 +1,11 @@
 //! One session's KV cache, prefill over it, and decoding over it.
 
-use super::super::cuda::{self, Span};
+use super::super::kernels::{self, Span};
 use super::attention::{Mask, attend_one_token, attends_each_row, attention, window_mask};
 use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rows, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::TryIndexMutOp;
-use std::iter::{once, repeat_n};
 
 /// One session's keys and values of all layers.
 #[derive(Clone, Debug)]
@@ -83,10 +82,6 @@ pub struct PromptPart {
     pub rows: i32,
 }
 
-/// Up to so many pairs of token and place each token is attended by itself, where a kernel can: MLX's plans anew for every
-/// length, which takes 77 ms on an H100. Where the two cross is an estimate.
-const ATTENDED_EACH: i32 = 1 << 18;
-
 /// Attention of the next tokens of one session or of several, one part after the other.
 #[derive(Debug)]
 pub struct PrefillStep<'a, 'b> {
@@ -120,13 +115,13 @@ impl Attend for PrefillStep<'_, '_> {
             first += part.rows;
             let seen = window_start(settings.window, start);
             let (keys, values) = self.caches[part.session].append(layer, seen, start, &keys, &values)?;
-            if count * (start + count) <= ATTENDED_EACH && attends_each_row(&queries, settings) {
+            if kernels::attends_prompt(count, start + count) && attends_each_row(&queries, settings) {
                 let span = |place| {
                     let start = window_start(settings.window, place) - seen;
                     Span { room: 0, start, end: place + 1 - seen }
                 };
-                let spans = Span::array((start..start + count).map(span));
-                let output = cuda::attend(&queries, &keys, &values, &spans, settings.scale)?;
+                let spans: Vec<Span> = (start..start + count).map(span).collect();
+                let output = kernels::attend(&queries, &keys, &values, &spans, settings.scale)?;
                 outputs.push(padded_to(part.rows, vec![output])?);
                 continue;
             }
@@ -168,9 +163,9 @@ impl Attend for OwnStep<'_> {
         held.make_room(seen, end + 1)?;
         let (keys, values) = held.append(0..1, seen, end, &keys, &values)?;
         if attends_each_row(queries, settings) {
-            let padding = Span { room: 0, start: 0, end: 0 };
-            let spans = once(Span { end: end + 1 - seen, ..padding }).chain(repeat_n(padding, width as usize - 1));
-            return cuda::attend(queries, &keys, &values, &Span::array(spans), settings.scale);
+            let mut spans = vec![Span::NOTHING; width as usize];
+            spans[0].end = end + 1 - seen;
+            return kernels::attend(queries, &keys, &values, &spans, settings.scale);
         }
         padded_to(width, vec![attend_one_token(&rows(queries, 0..1)?, &keys, &values, None, settings)?])
     }

@@ -1,7 +1,7 @@
 //! Batched execution's decode step: all sessions of the shared cache attended at once, with a mask over what lies before
 //! a session's first token.
 
-use super::super::cuda::{self, Span};
+use super::super::kernels::{self, Span};
 use super::attention::{attend_one_token, attends_each_row};
 use super::shared::{Layout, SharedKvCache, Slot};
 use super::{Attend, AttentionSettings, window_start};
@@ -9,7 +9,6 @@ use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::arange;
 use mlx_rs::ops::indexing::TryIndexOp;
-use std::iter::repeat;
 
 /// One decode step over the shared cache.
 #[derive(Debug)]
@@ -69,11 +68,10 @@ impl Attend for PaddedStep<'_> {
         if attends_each_row(queries, settings) {
             let end = self.cache.end() + 1 - first;
             let starts = self.layout.starts.iter().map(|start| (start - first).max(0));
-            let spans =
-                self.layout.room_of_row.iter().zip(starts).map(|(room, start)| Span { room: *room, start, end });
-            let padding = Span { room: 0, start: 0, end: 0 };
-            let spans = Span::array(spans.chain(repeat(padding)).take(queries.dim(0) as usize));
-            return cuda::attend(queries, &keys, &values, &spans, settings.scale);
+            let of_row = |(room, start): (&i32, i32)| Span { room: *room, start, end };
+            let mut spans: Vec<Span> = self.layout.room_of_row.iter().zip(starts).map(of_row).collect();
+            spans.resize(queries.dim(0) as usize, Span::NOTHING);
+            return kernels::attend(queries, &keys, &values, &spans, settings.scale);
         }
         let mask = match &self.mask {
             Some(mask) if first > self.first => Some(mask.try_index((.., .., .., first - self.first..))?),

@@ -1,0 +1,132 @@
+//! Kernels of our own where this device has any: for NVIDIA's GPUs those in cuda, for processors with AVX-512 those in
+//! cpu. Each gives a row the same bits beside any others. Where there is none, MLX's operations do the work.
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use super::cpu;
+use super::cuda;
+use super::rope::{Positions, Rope};
+use mlx_rs::error::Result;
+use mlx_rs::{Array, Dtype};
+
+/// What a row sees: places of one room of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The room.
+    pub room: i32,
+    /// The first place.
+    pub start: i32,
+    /// The place behind the last.
+    pub end: i32,
+}
+
+impl Span {
+    /// What a row of padding sees: nothing.
+    pub const NOTHING: Self = Self { room: 0, start: 0, end: 0 };
+}
+
+/// The heads of one layer's queries and keys.
+#[derive(Debug)]
+pub struct Heads<'a> {
+    /// Query heads.
+    pub queries: i32,
+    /// Key heads, and value heads.
+    pub keys: i32,
+    /// Width of one head.
+    pub head_dim: i32,
+    /// The weights [head_dim] of the queries' and the keys' root mean square norm and its ε, where there is one.
+    pub norms: Option<(&'a Array, &'a Array, f32)>,
+}
+
+/// Up to so many pairs of token and place each token of a prompt is attended by itself on a GPU: MLX's kernel plans anew for
+/// every length, which takes 77 ms on an H100. Where the two cross is an estimate.
+const MOST_PAIRS_ON_GPU: i32 = 1 << 18;
+
+/// Whether dense products have the same bits for a row in any number of rows.
+pub fn has_dense_products() -> bool {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    return cpu::is_available();
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    return false;
+}
+
+/// x Wᵀ: x [rows, in], W transposed [in, out] → [rows, out].
+pub fn dense_product(x: &Array, transposed: &Array) -> Option<Result<Array>> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if cpu::computes(x) && x.ndim() == 2 && transposed.ndim() == 2 {
+        return Some(cpu::product(x, &transposed.t()));
+    }
+    cuda::takes_dense(x, transposed).then(|| cuda::dense_product(x, &transposed.t()))
+}
+
+/// SiLU of a row's first half times its second: x [rows, 2 · inner] → [rows, inner].
+pub fn gated(x: &Array) -> Option<Result<Array>> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if cpu::computes(x) && x.ndim() == 2 {
+        return Some(cpu::gated(x));
+    }
+    cuda::gates(x).then(|| cuda::gated(x))
+}
+
+/// x / rms(x) · weight: x [rows, dim], weight [dim] → [rows, dim].
+pub fn rms_norm(x: &Array, weight: &Array, eps: f32) -> Option<Result<Array>> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if cpu::computes(x) && x.ndim() == 2 {
+        return Some(cpu::rms_norm(x, weight, eps));
+    }
+    let _ = (x, weight, eps);
+    None
+}
+
+/// x [rows, (queries + 2 · keys) · head_dim] → its queries and keys [rows, queries + keys, head_dim], normed and rotated.
+pub fn normed_and_rotated(x: &Array, heads: &Heads<'_>, rope: &Rope, positions: &Positions) -> Option<Result<Array>> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if cpu::computes(x)
+        && let Some((cosines, sines)) = rope.table(positions)
+    {
+        let plan = cpu::Heads {
+            queries: heads.queries as usize,
+            keys: heads.keys as usize,
+            head_dim: heads.head_dim as usize,
+            rotated: rope.rotated() as usize,
+            traditional: rope.is_traditional(),
+            eps: heads.norms.map(|(_, _, eps)| eps),
+        };
+        let norms = heads.norms.map(|(queries, keys, _)| [queries, keys]);
+        return Some(cpu::normed_and_rotated(x, &cosines, &sines, norms, plan));
+    }
+    let plan = cuda::HeadsPlan {
+        queries: heads.queries,
+        keys: heads.keys,
+        head_dim: heads.head_dim,
+        norms: heads.norms,
+        frequencies: rope.frequencies()?,
+        traditional: rope.is_traditional(),
+    };
+    plan.is_taken(x.dtype()).then(|| cuda::normed_and_rotated(x, positions.array(), &plan))
+}
+
+/// Whether such heads are attended here.
+pub fn attends(head_dim: i32, dtype: Dtype) -> bool {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if cpu::is_available() && dtype == Dtype::Float32 {
+        return true;
+    }
+    cuda::attends(head_dim, dtype)
+}
+
+/// Whether `tokens` of a prompt that see up to `places` each are best attended here, where their heads are.
+pub fn attends_prompt(tokens: i32, places: i32) -> bool {
+    !cuda::is_available() || tokens.saturating_mul(places) <= MOST_PAIRS_ON_GPU
+}
+
+/// queries [rows, heads, head_dim], keys and values [rooms, kv_heads, places, head_dim], what each row sees →
+/// [rows, heads · head_dim]. A row that sees nothing gets zeros.
+pub fn attend(queries: &Array, keys: &Array, values: &Array, spans: &[Span], scale: f32) -> Result<Array> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if cpu::computes(queries) {
+        return cpu::attend(queries, keys, values, spans, scale);
+    }
+    let numbers: Vec<i32> = spans.iter().flat_map(|span| [span.room, span.start, span.end]).collect();
+    let spans = Array::from_slice(&numbers, &[spans.len() as i32, 3]);
+    cuda::attend(queries, keys, values, &spans, scale)
+}
