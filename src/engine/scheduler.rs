@@ -48,7 +48,7 @@ const SMALLEST_CHUNK: usize = 16;
 /// A chunk before anything was measured.
 const FIRST_CHUNK: usize = 32;
 /// The share of the stall budget that a chunk aims at, so that a slower chunk than the last stays within it.
-const AIM: f64 = 0.8;
+const AIM: f64 = 0.7;
 
 /// How many of the newest chunks tell the pace. Every few chunks a growing cache is copied, which may not come as a
 /// surprise.

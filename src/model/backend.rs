@@ -9,7 +9,7 @@ use super::kv::{ApartCaches, MOST_APART, OwnStep, PaddedStep, Seat, SharedKvCach
 use super::load::load;
 use super::prefill::{Reading, read_alone, read_in_blocks, read_packed};
 use super::prefix::{PrefixStore, common_beginning};
-use super::probe::{BLOCK, ExactPlan, check_width};
+use super::probe::{BLOCK, ExactPlan, ExactReading, check_width};
 use super::quantization::Quantization;
 use super::rope::Positions;
 use super::row::{NextToken, Row, RowKv};
@@ -172,11 +172,12 @@ impl MlxBackend {
 
     /// One decode step of rows that are attended at once, `width` rows in all.
     fn launch_together(&mut self, rows: &mut [&mut Row], execution: Execution, width: usize) -> Result<Launched> {
-        for row in longest_first(rows) {
-            if !matches!(row.kv, RowKv::Together(_)) {
-                let own = self.own_cache(row)?;
-                row.kv = RowKv::Together(self.caches[caches_of(execution)].together.join(&own)?);
-            }
+        let joins = |row: &&mut Row| !matches!(row.kv, RowKv::Together(_));
+        let joining: Vec<&mut Row> = longest_first(rows).into_iter().filter(joins).collect();
+        let own = joining.iter().map(|row| self.own_cache(row)).collect::<Result<Vec<_>>>()?;
+        let slots = self.caches[caches_of(execution)].together.join_all(&own)?;
+        for (row, slot) in joining.into_iter().zip(slots) {
+            row.kv = RowKv::Together(slot);
         }
         let slots = rows.iter().filter_map(|row| match &row.kv {
             RowKv::Together(slot) => Some(slot.clone()),
@@ -275,14 +276,18 @@ impl MlxBackend {
         }
     }
 
-    /// Exact prefill cuts the prompt at multiples of this, wherever the engine would like to.
-    fn exact_chunk(&self) -> usize {
-        if self.reads_together(Execution::Exact) { CHUNK_OF_BLOCKS } else { CHUNK_ALONE }
+    fn exact_reading(&self) -> ExactReading {
+        self.exact_plan.as_ref().map_or(ExactReading::Alone, |plan| plan.reading)
     }
 
-    /// A prompt's beginning can be taken over from another one in multiples of this.
+    /// Prompts are cut at multiples of this, wherever the engine would like to, and their beginnings taken over from
+    /// others.
     fn granularity(&self, execution: Execution) -> usize {
-        if execution == Execution::Exact { self.exact_chunk() } else { 1 }
+        match (execution, self.exact_reading()) {
+            (Execution::Serialized | Execution::Batched, _) | (Execution::Exact, ExactReading::Freely) => 1,
+            (Execution::Exact, ExactReading::InBlocks) => CHUNK_OF_BLOCKS,
+            (Execution::Exact, ExactReading::Alone) => CHUNK_ALONE,
+        }
     }
 
     fn why_not_exact(&self) -> BackendError {
@@ -321,14 +326,13 @@ impl Backend for MlxBackend {
     fn next_chunk(&self, row: &Row, limit: usize) -> usize {
         let start = row.position as usize;
         let unread = row.prefill_total().saturating_sub(start);
-        let (chunk, next_cut) = (self.exact_chunk(), self.exact_chunk() - start % self.exact_chunk());
-        match row.execution {
-            Execution::Exact if !self.reads_together(Execution::Exact) => unread.min(next_cut),
-            // As many whole chunks as the limit allows.
-            Execution::Exact if limit < unread => unread.min(next_cut + limit.saturating_sub(next_cut) / chunk * chunk),
-            Execution::Exact => unread,
-            Execution::Batched | Execution::Serialized => unread.min(limit.max(1)),
+        let chunk = self.granularity(row.execution);
+        let next_cut = chunk - start % chunk;
+        if row.execution == Execution::Exact && self.exact_reading() == ExactReading::Alone {
+            return unread.min(next_cut);
         }
+        // As many whole chunks as the limit allows.
+        if limit < unread { unread.min(next_cut + limit.saturating_sub(next_cut) / chunk * chunk) } else { unread }
     }
 
     fn shareable(&self, one: &[u32], other: &[u32], execution: Execution) -> usize {
@@ -351,7 +355,7 @@ impl Backend for MlxBackend {
         match execution {
             Execution::Serialized => false,
             Execution::Batched => true,
-            Execution::Exact => self.exact_plan.as_ref().is_some_and(|plan| plan.reads_in_blocks),
+            Execution::Exact => self.exact_reading() != ExactReading::Alone,
         }
     }
 
@@ -365,9 +369,10 @@ impl Backend for MlxBackend {
             Reading { cache, tokens: &row.prompt[start..start + count] }
         });
         let mut readings: Vec<Reading<'_>> = readings.collect();
-        match is_exact && self.reads_together(Execution::Exact) {
-            true => read_in_blocks(&self.decoder, self.facts.device, &mut readings, self.exact_chunk())?,
-            false => read_packed(&self.decoder, self.facts.device, &mut readings)?,
+        if is_exact && self.exact_reading() == ExactReading::InBlocks {
+            read_in_blocks(&self.decoder, self.facts.device, &mut readings, CHUNK_OF_BLOCKS)?;
+        } else {
+            read_packed(&self.decoder, self.facts.device, &mut readings)?;
         }
         for (((row, _), cache), count) in rows.iter_mut().zip(caches).zip(&counts) {
             row.position += *count as i32;

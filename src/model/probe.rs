@@ -4,8 +4,8 @@
 //! at some widths on where among them it stands. Exact execution needs one width at which only the row itself counts.
 //! This asks the model's own matrices, with random rows in changing places beside changing neighbours; and it asks the
 //! model's attention whether a session gets the same bits alone and beside others that are equally long. For prefill it
-//! asks whether blocks of rows can share a pass: kernels tile rows, so a row's place within its block may count, but the
-//! block's place and the number of blocks must not.
+//! asks whether a row depends on nothing in a pass of any length, or else whether blocks of rows can share one: kernels
+//! tile rows, so a row's place within its block may count, but the block's place and the number of blocks must not.
 
 use super::attention::Attention;
 use super::decoder::Decoder;
@@ -27,10 +27,21 @@ pub(super) struct ExactPlan {
     widths: Vec<usize>,
     /// How many equally long sessions may be attended at once.
     pub most_attended_at_once: usize,
-    /// Whether prompts share passes, in blocks.
-    pub reads_in_blocks: bool,
+    /// How prompts are read.
+    pub reading: ExactReading,
     /// Whether a row's attention doesn't depend on what others see, so that rows of any lengths are attended at once.
     pub rows_stand_alone: bool,
+}
+
+/// How exact execution reads prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExactReading {
+    /// As batched execution does: a token gets the same bits in any pass.
+    Freely,
+    /// Several prompts share a pass, each in blocks of its own.
+    InBlocks,
+    /// Each prompt has its passes to itself, cut at the same places.
+    Alone,
 }
 
 /// Rows of a block of prefill. OpenBLAS's kernels take rows by twelve, so a row's place among these may count.
@@ -115,10 +126,14 @@ fn plan(decoder: &Decoder, width: usize, device: DeviceKind) -> Result<Option<Ex
         attends_alike &= attends_together_as_alone(attention, width, device, decoder.kv_shape.dtype)?;
         rows_stand_alone = rows_stand_alone && attends_ragged_as_alone(attention, decoder.kv_shape.dtype)?;
     }
-    // A GPU is busy with one prompt, and its kernels change with the number of rows.
-    let reads_in_blocks = device == DeviceKind::Cpu && blocks_are_alike(decoder)?;
+    let reading = match device {
+        DeviceKind::Cpu if rows_stand_alone && tokens_stand_alone(decoder)? => ExactReading::Freely,
+        DeviceKind::Cpu if blocks_are_alike(decoder)? => ExactReading::InBlocks,
+        // A GPU is busy with one prompt, and its kernels change with the number of rows.
+        DeviceKind::Cpu | DeviceKind::Gpu => ExactReading::Alone,
+    };
     let most_attended_at_once = if attends_alike { width } else { 1 };
-    Ok(Some(ExactPlan { widths, most_attended_at_once, reads_in_blocks, rows_stand_alone }))
+    Ok(Some(ExactPlan { widths, most_attended_at_once, reading, rows_stand_alone }))
 }
 
 /// Layers differ in their windows at most, and in the first few of them each kind comes up.
@@ -138,6 +153,30 @@ fn row_products(decoder: &Decoder, width: usize) -> Result<Option<Vec<Array>>> {
         products.push(first_row(|x| experts.forward(x), experts.gate.weight().inputs(), width, dtype, 0)?);
     }
     Ok(products.into_iter().collect())
+}
+
+/// Whether a random row has the same products alone and in passes of several lengths, wherever it stands.
+fn tokens_stand_alone(decoder: &Decoder) -> Result<bool> {
+    if decoder.layers.iter().any(|layer| layer.experts().is_some()) {
+        return Ok(false);
+    }
+    let dtype = decoder.kv_shape.dtype;
+    let weights = decoder.layers.first().map(|layer| layer.weights()).unwrap_or_default();
+    for (seed, weight) in (0..).zip(weights) {
+        let row = noise(&[1, weight.inputs()], seed, dtype)?;
+        let alone = weight.product(&row)?;
+        for others in [1, 12, 99, LARGEST_PASS as i32 - 1] {
+            let strangers = noise(&[others, weight.inputs()], seed + 100, dtype)?;
+            for place in [0, others / 2, others] {
+                let pass = [strangers.try_index(..place)?, row.clone(), strangers.try_index(place..)?];
+                let products = weight.product(&concatenate(&pass, 0)?)?;
+                if !alone.eq_exact(products.try_index(place..place + 1)?)? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a block of random rows has the same products in every place of every pass, beside other blocks.

@@ -45,26 +45,48 @@ impl SlotState {
 }
 
 impl SharedKvCache {
-    /// Moves a session's cache in. Where several join, the longest goes first: a longer one than all others moves them.
+    /// Moves a session's cache in. Where several join one by one, the longest goes first: a longer one than all others
+    /// moves them.
     pub fn join(&mut self, cache: &KvCache) -> Result<Slot> {
-        let length = cache.length();
+        let is_new = self.make_place(cache, 1)?;
+        self.take_in(cache, is_new)
+    }
+
+    /// Moves sessions' caches in, the longest first, and grows once for all of them. Their slots are in the same order.
+    pub fn join_all(&mut self, joining: &[KvCache]) -> Result<Vec<Slot>> {
+        let Some(longest) = joining.first() else { return Ok(Vec::new()) };
+        let is_new = self.make_place(longest, joining.len())?;
+        (0..).zip(joining).map(|(index, cache)| self.take_in(cache, is_new && index == 0)).collect()
+    }
+
+    /// Makes room for `sessions` more, of which `longest` is the longest; says whether it already holds that one's tokens,
+    /// as the first of all.
+    fn make_place(&mut self, longest: &KvCache, sessions: usize) -> Result<bool> {
         self.drop_trailing();
-        let slot = if self.slots.is_empty() {
-            self.layers = cache.layers()?;
-            self.end = length;
-            0
-        } else {
-            self.shift_right(length - self.end)?;
-            let slot = self.free_slot()?;
-            let start = self.end - length;
-            for (layer, tokens) in self.layers.iter_mut().zip(cache.layers()?) {
-                // All sessions end at one place: what lies before this one's window lies before everyone's.
-                layer.drop_before(if tokens.first > 0 { start + tokens.first } else { 0 })?;
-                layer.write(slot as i32, start + tokens.first, &tokens)?;
+        let is_new = self.slots.is_empty();
+        if is_new {
+            (self.layers, self.end) = (longest.layers()?, longest.length());
+            for layer in self.layers.iter_mut().filter(|_| sessions > 1) {
+                layer.make_room(layer.first, self.end + 1)?;
             }
-            slot
-        };
-        let start = self.end - length;
+        } else {
+            self.shift_right(longest.length() - self.end)?;
+        }
+        let free = self.slots.iter().filter(|slot| !slot.is_live()).count();
+        self.make_rooms(self.slots.len() + sessions.saturating_sub(free))?;
+        Ok(is_new)
+    }
+
+    /// Moves a session's cache into a free room, unless it is there.
+    fn take_in(&mut self, cache: &KvCache, is_there: bool) -> Result<Slot> {
+        let free = self.slots.iter().position(|slot| !slot.is_live());
+        let slot = free.unwrap_or(self.slots.len());
+        let start = self.end - cache.length();
+        for (layer, tokens) in self.layers.iter_mut().zip(cache.layers()?).filter(|_| !is_there) {
+            // All sessions end at one place: what lies before this one's window lies before everyone's.
+            layer.drop_before(if tokens.first > 0 { start + tokens.first } else { 0 })?;
+            layer.write(slot as i32, start + tokens.first, &tokens)?;
+        }
         let session = Rc::new(Cell::new(slot));
         let state = SlotState { start, session: Rc::downgrade(&session) };
         match self.slots.get_mut(slot) {
@@ -160,15 +182,6 @@ impl SharedKvCache {
         while self.slots.last().is_some_and(|slot| !slot.is_live()) {
             self.slots.pop();
         }
-    }
-
-    /// A slot without a session.
-    fn free_slot(&mut self) -> Result<usize> {
-        if let Some(free) = self.slots.iter().position(|slot| !slot.is_live()) {
-            return Ok(free);
-        }
-        self.make_rooms(self.slots.len() + 1)?;
-        Ok(self.slots.len())
     }
 
     /// In doublings, so that n joins copy the cache log n times.

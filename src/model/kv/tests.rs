@@ -107,8 +107,7 @@ fn a_layer_with_a_window_holds_little_more_than_that() {
 fn sessions_attended_with_a_mask_get_their_own_long_after_the_window() {
     let (one, other, late) = (Session::new(2, 800), Session::new(3, 800), Session::new(4, 1200));
     let mut shared = SharedKvCache::default();
-    let mut slots =
-        vec![shared.join(&one.prefilled(300, 100)).unwrap(), shared.join(&other.prefilled(40, 40)).unwrap()];
+    let mut slots = shared.join_all(&[one.prefilled(300, 100), other.prefilled(40, 40)]).unwrap();
     for step in 0..400 {
         if step == 300 {
             // Longer than all others, which moves them right.
