@@ -14,10 +14,11 @@ pub use padded::PaddedStep;
 pub use shared::{SharedKvCache, Slot};
 pub use unpadded::{ApartCaches, MOST_APART, Seat, UnpaddedStep};
 
+use super::mlp::scalar;
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
-use mlx_rs::ops::zeros_dtype;
+use mlx_rs::ops::{broadcast_to, zeros_dtype};
 use mlx_rs::{Array, Dtype};
 use std::ops::Range;
 
@@ -159,11 +160,11 @@ impl LayerKv {
     }
 }
 
-/// Zeros of the shape of `array` with `count` places along `axis`.
+/// Zeros of the shape of `array` with `count` places along `axis`; they take no memory of their own.
 fn empty_like(array: &Array, axis: usize, count: i32) -> Result<Array> {
     let mut shape = array.shape().to_vec();
     shape[axis] = count;
-    zeros_dtype(&shape, array.dtype())
+    broadcast_to(scalar(0.0, array)?, &shape)
 }
 
 /// The shape that all caches of a model share.
