@@ -222,6 +222,38 @@ async fn a_long_prompt_never_holds_a_running_stream_longer_than_one_chunk() {
 }
 
 #[tokio::test]
+async fn a_long_prompts_last_chunk_and_its_first_step_hold_running_streams_up_one_at_a_time() {
+    let settings = EngineSettings { max_chunk: 64, ..EngineSettings::default() };
+    let (engine, log) = start(unhurried(), settings).await;
+    let mut running = engine.submit(request(0, 4, WITHOUT_END), Execution::Batched).unwrap();
+    running.next().await;
+    let joiners = [1, 2].map(|id| engine.submit(request(id, 1000, 5), Execution::Batched).unwrap());
+    for (id, joiner) in (1..).zip(joiners) {
+        assert_eq!(outcome(joiner).await, whole_answer(&request(id, 1000, 5)));
+    }
+    drop(running);
+    let mut has_read = false;
+    let mut stepped = Vec::new();
+    for call in log.calls() {
+        match call {
+            Call::Launch { sessions, .. } if sessions.contains(&SessionId(0)) => {
+                for session in sessions {
+                    assert!(
+                        stepped.contains(&session) || !has_read || session == SessionId(0),
+                        "{session} joined at once"
+                    );
+                    stepped.push(session);
+                }
+                has_read = false;
+            }
+            Call::Prefill { .. } => has_read = true,
+            Call::Launch { .. } | Call::Open(_) | Call::Read | Call::PrefillTogether { .. } => {}
+        }
+    }
+    assert!([0, 1, 2].iter().all(|id| stepped.contains(&SessionId(*id))));
+}
+
+#[tokio::test]
 async fn a_prompt_shorter_than_a_chunk_is_read_in_one_piece() {
     let (engine, log) = start(Script::default(), EngineSettings::default()).await;
     let mut streams: Vec<_> =

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
+/// Where a prompt is this long, its cache takes about as long to be moved in among the others as a chunk to be read.
+const LONG_PROMPT: usize = 512;
+
 /// A session from its submission until it leaves.
 pub(super) struct Session<R> {
     /// Names the session among all that the engine ever had; launched steps refer to it.
@@ -23,6 +26,8 @@ pub(super) struct Session<R> {
     /// The most tokens it may give, and why it ends there.
     allowance: u32,
     limit_reason: FinishReason,
+    /// Whether it has read a long prompt and taken no step yet.
+    is_just_read: bool,
 }
 
 /// Where a session is, with what it holds there.
@@ -62,7 +67,8 @@ impl<R> Session<R> {
         } else {
             (room, FinishReason::ContextLimit)
         };
-        Self { ticket, execution, request, events, place, launched: 0, given: 0, allowance, limit_reason }
+        let is_just_read = false;
+        Self { ticket, execution, request, events, place, launched: 0, given: 0, allowance, limit_reason, is_just_read }
     }
 
     pub fn stage(&self) -> Stage {
@@ -85,6 +91,16 @@ impl<R> Session<R> {
             Place::Decode(row) if self.launched < self.allowance => Some(row),
             _ => None,
         }
+    }
+
+    /// Whether it has taken part in a step.
+    pub fn has_stepped(&self) -> bool {
+        self.stage() == Stage::Decode && self.launched > 0
+    }
+
+    /// Whether the session lets one step of the others pass before its own first one. Says so once.
+    pub fn lets_one_pass(&mut self) -> bool {
+        std::mem::take(&mut self.is_just_read)
     }
 
     /// Notes that a decode step has been launched for the row.
@@ -157,6 +173,7 @@ impl<R> Session<R> {
         let done = if is_ready { total } else { backend.prefilled(row) as u32 };
         if is_ready && let Place::Prefill(row) = std::mem::replace(&mut self.place, Place::Waiting) {
             self.place = Place::Decode(row);
+            self.is_just_read = self.request.prompt.len() >= LONG_PROMPT;
             tracing::debug!(session = %self.request.id, "decode started");
         }
         self.send(EngineEvent::Prefilled { done, total });

@@ -22,6 +22,8 @@ pub(super) struct Worker<B: Backend> {
     /// Prompt tokens that may still be read before the first step, as long as nobody has seen a token yet: sessions
     /// that start together are submitted one after the other.
     opening: usize,
+    /// Whether a session let the step just launched pass before its own first one.
+    somebody_waits: bool,
     next_ticket: u64,
 }
 
@@ -52,7 +54,17 @@ impl<B: Backend> Worker<B> {
     ) -> Self {
         memory.send_replace(backend.memory());
         let pace = PrefillPace::default();
-        Self { backend, settings, commands, memory, sessions: Vec::new(), pace, opening: 0, next_ticket: 0 }
+        Self {
+            backend,
+            settings,
+            commands,
+            memory,
+            sessions: Vec::new(),
+            pace,
+            opening: 0,
+            somebody_waits: false,
+            next_ticket: 0,
+        }
     }
 
     /// Works until shut down or abandoned. Each step is launched before the one before it is read, so that the device
@@ -68,7 +80,9 @@ impl<B: Backend> Worker<B> {
             if self.next_prefill(1).is_some() || !self.backend.looks_ahead() {
                 // Nothing else is on the device while a chunk of prefill runs, so that the measured pace is its own.
                 self.read(launched);
-                self.prefill();
+                if !self.somebody_waits {
+                    self.prefill();
+                }
                 in_flight = Vec::new();
             } else {
                 in_flight = launched;
@@ -115,12 +129,19 @@ impl<B: Backend> Worker<B> {
     /// Launches one decode step for every session that can take part.
     fn launch(&mut self) -> Vec<InFlight<B::Step>> {
         self.opening = 0;
+        // A long prompt's last chunk and its cache's move in among the others hold streams up one at a time.
+        let others_run = self.sessions.iter().any(Session::has_stepped);
+        let lets_pass =
+            self.sessions.iter_mut().filter_map(|session| session.lets_one_pass().then_some(session.ticket));
+        let waiting: Vec<u64> = lets_pass.filter(|_| others_run).collect();
+        self.somebody_waits = !waiting.is_empty();
         let mut steps = Vec::new();
         for execution in Execution::ALL {
             let mut group: Vec<_> = self
                 .sessions
                 .iter_mut()
                 .filter(|session| session.execution == execution && !session.is_cancelled())
+                .filter(|session| !waiting.contains(&session.ticket))
                 .filter_map(|session| session.decode_row().is_some().then_some(session))
                 .collect();
             let width = if execution == Execution::Serialized { 1 } else { group.len().max(1) };
