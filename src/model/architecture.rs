@@ -7,6 +7,7 @@ use super::decoder::{Decoder, FeedForward, Layer, PreNormLayer};
 use super::kv::KvShape;
 use super::weights::Weights;
 use super::{gemma2, gemma3_text, granite, llama, mistral, olmo2, phi3, qwen2, qwen3, qwen3_moe, smollm3};
+use std::cell::OnceCell;
 
 /// Builds a model of one architecture from its weights.
 pub type Build = fn(&Config, &mut Weights) -> Result<Decoder, ModelError>;
@@ -67,6 +68,7 @@ pub fn pre_norm_layer(
         )?,
         mlp,
         residual_multiplier: None,
+        kernels: OnceCell::new(),
     })
 }
 
@@ -98,5 +100,6 @@ pub fn pre_norm_decoder(
         norm,
         layers,
         starts_early: weights.are_unpacked(),
+        kernels: OnceCell::new(),
     })
 }

@@ -1,13 +1,14 @@
 //! Grouped-query self-attention.
 
+use super::cuda::{self, HeadsPlan};
 use super::kernels::{self, Heads};
 use super::kv::{Attend, AttentionSettings};
 use super::linear::{Linear, Projections, Weight};
 use super::norm::RmsNorm;
 use super::rope::{Positions, Rope};
-use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::TryIndexOp;
+use mlx_rs::{Array, Dtype};
 
 /// A layer's self-attention; names as in the checkpoint's `self_attn`.
 #[derive(Debug)]
@@ -68,9 +69,25 @@ pub struct Step<'a> {
 impl Attention {
     /// x [T, hidden] → [T, hidden], for the T tokens of `step`.
     pub fn forward(&self, layer: usize, x: &Array, step: &mut Step<'_>) -> Result<Array> {
+        if let (Some(linear), Some(plan)) = (self.qkv_proj.fused(), self.heads_plan(x.dtype())) {
+            let output = self.attend_product(layer, &linear.forward(x)?, &plan, step)?;
+            return self.o_proj.forward(&output);
+        }
         let [queries, keys, values] = self.project(x, step.positions)?;
         let output = step.attend.attend(layer, &queries, &keys, &values, self.settings)?;
         self.o_proj.forward(&output)
+    }
+
+    /// x [T, (heads + 2 · kv_heads) · head_dim], the product of all three → [T, heads · head_dim].
+    pub fn attend_product(&self, layer: usize, x: &Array, plan: &HeadsPlan<'_>, step: &mut Step<'_>) -> Result<Array> {
+        if let Some(output) = step.attend.attend_product(layer, x, plan, self.settings)? {
+            return Ok(output);
+        }
+        let (heads, kv_heads) = (self.heads, self.kv_heads);
+        let ready = cuda::normed_and_rotated(x, step.positions.array(), plan)?;
+        let values = self.heads(x, heads + 2 * kv_heads)?.try_index((.., heads + kv_heads..))?;
+        let (queries, keys) = (ready.try_index((.., ..heads))?, ready.try_index((.., heads..))?);
+        step.attend.attend(layer, &queries, &keys, &values, self.settings)
     }
 
     /// x [T, hidden] → queries [T, heads, head_dim], keys and values [T, kv_heads, head_dim], normed and rotated.
@@ -104,15 +121,29 @@ impl Attention {
 
     /// Queries and keys of `all` [T, (heads + 2 · kv_heads) · head_dim] by one kernel, where there is one for them.
     fn normed_and_rotated(&self, all: &Array, positions: &Positions) -> Option<Result<Array>> {
-        let norms = match (&self.q_norm, &self.k_norm) {
-            (None, None) => None,
-            (Some(HeadNorm::EachHead(queries)), Some(HeadNorm::EachHead(keys))) if queries.eps() == keys.eps() => {
-                Some((queries.array(), keys.array(), keys.eps()))
-            }
-            _ => return None,
-        };
-        let heads = Heads { queries: self.heads, keys: self.kv_heads, head_dim: self.head_dim, norms };
+        let heads =
+            Heads { queries: self.heads, keys: self.kv_heads, head_dim: self.head_dim, norms: self.head_norms()? };
         kernels::normed_and_rotated(all, &heads, self.rope.as_ref()?, positions)
+    }
+
+    /// How one kernel norms and rotates, keeps and attends the newest tokens on an NVIDIA GPU, where there is one.
+    pub fn heads_plan(&self, dtype: Dtype) -> Option<HeadsPlan<'_>> {
+        let rope = self.rope.as_ref()?;
+        let (queries, keys, head_dim) = (self.heads, self.kv_heads, self.head_dim);
+        let (frequencies, traditional) = (rope.frequencies()?, rope.is_traditional());
+        let plan = HeadsPlan { queries, keys, head_dim, norms: self.head_norms()?, frequencies, traditional };
+        plan.is_taken(dtype).then_some(plan)
+    }
+
+    /// The weights of the queries' and the keys' norm and its ε, where there is one; none where the kernels don't take them.
+    fn head_norms(&self) -> Option<Option<(&Array, &Array, f32)>> {
+        match (&self.q_norm, &self.k_norm) {
+            (None, None) => Some(None),
+            (Some(HeadNorm::EachHead(queries)), Some(HeadNorm::EachHead(keys))) if queries.eps() == keys.eps() => {
+                Some(Some((queries.array(), keys.array(), keys.eps())))
+            }
+            _ => None,
+        }
     }
 
     /// x [T, heads · head_dim] → [T, heads, head_dim].

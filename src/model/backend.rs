@@ -35,8 +35,9 @@ const CHUNK_OF_BLOCKS: usize = 2 * BLOCK;
 /// lost a quarter of their throughput (docs/benchmarks.md).
 const LEAST_CUDA_CACHE: u64 = 2_000_000_000;
 
-/// Tokens of a prompt that brings in all kernels of prefill.
-const WARM_UP: usize = 80;
+/// Tokens of chunks that bring in all kernels of prefill and, with few, of steps.
+const WARM_UP: [usize; 4] = [LONGEST_WARM_UP, 1, 9, 17];
+const LONGEST_WARM_UP: usize = 80;
 
 /// One model on one MLX device. It must be made, used and dropped on one thread.
 #[derive(Debug)]
@@ -133,11 +134,17 @@ impl MlxBackend {
         Ok(())
     }
 
-    /// Has MLX compile and load what a first prompt would wait for.
+    /// Has MLX compile and load what a first prompt and the first steps would wait for.
     fn warm_up(&self) -> Result<()> {
         let mut cache = KvCache::new(&self.decoder.kv_shape)?;
-        let reading = Reading { cache: &mut cache, tokens: &[0; WARM_UP] };
-        eval([&read_alone(&self.decoder, self.facts.device, reading)?])
+        for tokens in WARM_UP {
+            let reading = Reading { cache: &mut cache, tokens: &[0; LONGEST_WARM_UP][..tokens] };
+            eval([&read_alone(&self.decoder, self.facts.device, reading)?])?;
+        }
+        let positions = Positions::each(vec![cache.length()], self.facts.device);
+        let mut attend = OwnStep(&mut cache);
+        let token = Array::from_slice(&[0_u32], &[1]);
+        eval([&self.decoder.hidden(&token, &mut Step { positions: &positions, attend: &mut attend })?])
     }
 
     /// The model in figures.
@@ -160,13 +167,20 @@ impl MlxBackend {
 
     /// One decode step of one row over its own cache, `width` rows in all.
     fn launch_alone(&mut self, row: &mut Row, place: usize, width: usize) -> Result<Launched> {
-        let mut cache = self.own_cache(row)?;
+        // Taken out of the row, not copied: a copy would not be written to in place.
+        let mut cache = match &mut row.kv {
+            RowKv::Own(cache) => std::mem::take(cache),
+            RowKv::Together(_) | RowKv::Apart(_) => self.own_cache(row)?,
+        };
         let tokens = next_tokens(&[&mut *row], width)?;
         let positions = self.positions(&[&mut *row], width);
         let mut attend = OwnStep(&mut cache);
-        let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend })?;
-        cache.advance(1);
+        let hidden = self.decoder.hidden(&tokens, &mut Step { positions: &positions, attend: &mut attend });
+        if hidden.is_ok() {
+            cache.advance(1);
+        }
         row.kv = RowKv::Own(cache);
+        let hidden = hidden?;
         self.finish_launch(&hidden, &mut [row], &[place])
     }
 

@@ -1,7 +1,9 @@
 //! A decoder-only transformer: embedding, layers, norm, output matrix. Architectures differ in their layers.
 
 use super::attention::{Attention, Step};
+use super::cuda::{Around, Matrix};
 use super::experts::MixtureOfExperts;
+use super::fused::FusedLayer;
 use super::kv::KvShape;
 use super::linear::Weight;
 use super::mlp::{Mlp, scalar};
@@ -10,6 +12,7 @@ use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::tanh;
 use mlx_rs::transforms::async_eval;
+use std::cell::OnceCell;
 use std::fmt::Debug;
 
 /// One decoder layer. Fields are named as in the checkpoint.
@@ -26,6 +29,12 @@ pub trait Layer: Debug {
     /// The mixture of experts, where the layer has one.
     fn experts(&self) -> Option<&MixtureOfExperts> {
         None
+    }
+
+    /// The layer's products together with what stands around them, where kernels do both at once, with a part of the first
+    /// one's result in the attention's place: hidden [T, hidden] → [T, hidden].
+    fn fused_products(&self, _hidden: &Array) -> Result<Option<Array>> {
+        Ok(None)
     }
 
     /// The arrays to evaluate.
@@ -54,6 +63,8 @@ pub struct Decoder {
     /// Whether the first layers are computed while the others' operations are still being put together: on a CPU,
     /// which would be idle until then.
     pub starts_early: bool,
+    /// Embedding and output matrix as the kernels for an NVIDIA GPU take them; made when they are first used.
+    pub kernels: OnceCell<[Option<Matrix>; 2]>,
 }
 
 /// How many layers are put together at a time, where they are.
@@ -62,7 +73,10 @@ const LAYERS_AHEAD: usize = 4;
 impl Decoder {
     /// token ids [T] → hidden states [T, hidden] after the last layer, not normed.
     pub fn hidden(&self, tokens: &Array, step: &mut Step<'_>) -> Result<Array> {
-        let mut hidden = self.embed_tokens.rows(tokens)?;
+        let mut hidden = match &self.kernels()[0] {
+            Some(matrix) => matrix.rows(tokens)?,
+            None => self.embed_tokens.rows(tokens)?,
+        };
         if let Some(scale) = self.embedding_scale {
             hidden = hidden.multiply(scalar(scale, &hidden)?)?;
         }
@@ -75,9 +89,20 @@ impl Decoder {
         Ok(hidden)
     }
 
+    fn kernels(&self) -> &[Option<Matrix>; 2] {
+        self.kernels.get_or_init(|| {
+            let embedding = self.embed_tokens.matrix();
+            let output = self.lm_head.as_ref().map_or_else(|| embedding.clone(), Weight::matrix);
+            [embedding, output.filter(|matrix| matrix.takes_norm(&self.norm))]
+        })
+    }
+
     /// hidden [.., hidden] → logits [.., vocab].
     pub fn logits(&self, hidden: &Array) -> Result<Array> {
-        let mut logits = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).product(&self.norm.forward(hidden)?)?;
+        let mut logits = match &self.kernels()[1] {
+            Some(matrix) if matrix.takes(hidden) => matrix.product(hidden, Around::Norm(&self.norm))?,
+            _ => self.lm_head.as_ref().unwrap_or(&self.embed_tokens).product(&self.norm.forward(hidden)?)?,
+        };
         if let Some(scale) = self.logits_scale {
             logits = logits.multiply(scalar(scale, &logits)?)?;
         }
@@ -111,6 +136,8 @@ pub struct PreNormLayer {
     pub mlp: FeedForward,
     /// Factor of what attention and MLP add, where the architecture has one.
     pub residual_multiplier: Option<f32>,
+    /// The layer as few kernels on an NVIDIA GPU, where that is possible; made when it is first used.
+    pub kernels: OnceCell<Option<FusedLayer>>,
 }
 
 /// What follows the attention in a layer.
@@ -149,6 +176,10 @@ impl FeedForward {
 }
 
 impl PreNormLayer {
+    fn fused(&self) -> Option<&FusedLayer> {
+        self.kernels.get_or_init(|| FusedLayer::of(self)).as_ref()
+    }
+
     fn scaled(&self, addend: Array) -> Result<Array> {
         match self.residual_multiplier {
             Some(factor) => addend.multiply(scalar(factor, &addend)?),
@@ -159,6 +190,11 @@ impl PreNormLayer {
 
 impl Layer for PreNormLayer {
     fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_>) -> Result<Array> {
+        if let Some(fused) = self.fused()
+            && let Some(hidden) = fused.forward(self, index, hidden, step)?
+        {
+            return Ok(hidden);
+        }
         let attended = self.self_attn.forward(index, &self.input_layernorm.forward(hidden)?, step)?;
         let hidden = hidden.add(self.scaled(attended)?)?;
         let mixed = self.mlp.forward(&self.post_attention_layernorm.forward(&hidden)?)?;
@@ -178,6 +214,10 @@ impl Layer for PreNormLayer {
             FeedForward::Dense(_) => None,
             FeedForward::Sparse(experts) => Some(experts),
         }
+    }
+
+    fn fused_products(&self, hidden: &Array) -> Result<Option<Array>> {
+        self.fused().map(|fused| fused.products(self, hidden)).transpose()
     }
 
     fn arrays(&self) -> Vec<&Array> {

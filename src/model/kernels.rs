@@ -55,7 +55,11 @@ pub fn dense_product(x: &Array, transposed: &Array) -> Option<Result<Array>> {
     if cpu::computes(x) && x.ndim() == 2 && transposed.ndim() == 2 {
         return Some(cpu::product(x, &transposed.t()));
     }
-    cuda::takes_dense(x, transposed).then(|| cuda::dense_product(x, &transposed.t()))
+    if !cuda::is_available() || transposed.ndim() != 2 {
+        return None;
+    }
+    let matrix = cuda::Matrix::dense(&transposed.t()).filter(|matrix| matrix.takes(x))?;
+    Some(matrix.product(x, cuda::Around::Nothing))
 }
 
 /// SiLU of a row's first half times its second: x [rows, 2 · inner] → [rows, inner].

@@ -65,14 +65,26 @@ impl Weight {
             }
             Self::Quantized { packed, scales, biases, quantization } => {
                 let (group_size, bits) = (quantization.group_size, quantization.bits);
-                if cuda::takes_packed(x, scales, *quantization) {
-                    cuda::packed_product(x, packed, scales, biases, *quantization)
+                if let Some(matrix) = self.matrix().filter(|matrix| matrix.takes(x)) {
+                    matrix.product(x, cuda::Around::Nothing)
                 } else if cuda::is_unsafe(x.size() as i32 / self.inputs(), *quantization) {
                     x.matmul(dequantize(packed, scales, biases, group_size, bits)?.t())
                 } else {
                     quantized_matmul(x, packed, scales, biases, true, group_size, bits)
                 }
             }
+        }
+    }
+
+    /// The matrix as the kernels for an NVIDIA GPU take it, where they do.
+    pub fn matrix(&self) -> Option<cuda::Matrix> {
+        match self {
+            _ if !cuda::is_available() => None,
+            Self::Dense { transposed, .. } if transposed.ndim() == 2 => cuda::Matrix::dense(&transposed.t()),
+            Self::Quantized { packed, scales, biases, quantization } if packed.ndim() == 2 => {
+                cuda::Matrix::packed(packed, scales, biases, *quantization)
+            }
+            _ => None,
         }
     }
 
@@ -197,6 +209,11 @@ impl Linear {
         &self.weight
     }
 
+    /// The matrix as the kernels for an NVIDIA GPU take it, where they do and nothing is added to its product.
+    pub fn matrix(&self) -> Option<cuda::Matrix> {
+        if self.bias.is_none() { self.weight.matrix() } else { None }
+    }
+
     /// The arrays to evaluate.
     pub fn arrays(&self) -> Vec<&Array> {
         self.weight.arrays().into_iter().chain(&self.bias).collect()
@@ -232,6 +249,14 @@ impl Projections {
                 Ok(Self::Fused { linear: Linear::new(weight, bias), ends })
             }
             _ => Ok(Self::Separate(linears)),
+        }
+    }
+
+    /// The product that serves all of them, where one does.
+    pub fn fused(&self) -> Option<&Linear> {
+        match self {
+            Self::Fused { linear, .. } => Some(linear),
+            Self::Separate(_) => None,
         }
     }
 

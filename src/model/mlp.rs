@@ -1,5 +1,6 @@
 //! The gated MLP that decoder layers end in.
 
+use super::cuda;
 use super::kernels;
 use super::linear::{Linear, Projections, Weight};
 use mlx_rs::error::Result;
@@ -75,7 +76,7 @@ impl Mlp {
 
     /// x [T, hidden] → [T, hidden].
     pub fn forward(&self, x: &Array) -> Result<Array> {
-        if let (Projections::Fused { linear, .. }, Activation::Silu) = (&self.gate_up, self.activation) {
+        if let (Some(linear), Activation::Silu) = (self.gate_up.fused(), self.activation) {
             let both = linear.forward(x)?;
             if let Some(gated) = kernels::gated(&both) {
                 return self.down.forward(&gated?);
@@ -84,6 +85,13 @@ impl Mlp {
         let parts = self.gate_up.forward(x)?;
         let gated = self.activation.apply(&parts[0])?.multiply(&parts[1])?;
         self.down.forward(&gated)
+    }
+
+    /// The gate's and its counterpart's matrix, and the one behind them, where kernels for an NVIDIA GPU take them and the
+    /// gate.
+    pub fn matrices(&self) -> Option<[cuda::Matrix; 2]> {
+        let gate_up = self.gate_up.fused()?.matrix().filter(|matrix| matrix.takes_gate())?;
+        (self.activation == Activation::Silu).then_some([gate_up, self.down.matrix()?])
     }
 
     /// The matrices.

@@ -13,6 +13,7 @@ mod decoder;
 mod device;
 mod error;
 mod experts;
+mod fused;
 mod gemma2;
 mod gemma3_text;
 mod ggml;

@@ -149,6 +149,12 @@ fn row_products(decoder: &Decoder, width: usize) -> Result<Option<Vec<Array>>> {
     for (seed, weight) in (0..).zip(first_layer.into_iter().chain([output])) {
         products.push(first_row(|x| weight.product(x), weight.inputs(), width, dtype, seed)?);
     }
+    if let Some(layer) = decoder.layers.first()
+        && layer.fused_products(&noise(&[1, decoder.embed_tokens.inputs()], 0, dtype)?)?.is_some()
+    {
+        let fused = |x: &Array| layer.fused_products(x).map(|products| products.unwrap_or_else(|| x.clone()));
+        products.push(first_row(fused, decoder.embed_tokens.inputs(), width, dtype, 0)?);
+    }
     if let Some(experts) = decoder.layers.iter().find_map(|layer| layer.experts()) {
         products.push(first_row(|x| experts.forward(x), experts.gate.weight().inputs(), width, dtype, 0)?);
     }

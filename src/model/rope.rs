@@ -55,7 +55,7 @@ enum Places {
     /// One session: its tokens stand at `start`, `start + 1`, …
     From { start: i32, count: i32 },
     /// Many sessions, one token each.
-    Each { offsets: Vec<i32>, array: Array },
+    Each { offsets: Vec<i32> },
 }
 
 /// Factors [T, 1, head_dim] of a head's dimensions, and of the dimensions that they are rotated with.
@@ -73,19 +73,18 @@ impl Positions {
 
     /// One token each of many sessions.
     pub fn each(offsets: Vec<i32>, device: DeviceKind) -> Self {
-        let array = Array::from_slice(&offsets, &[offsets.len() as i32]);
-        Self { places: Places::Each { offsets, array }, tables: tables(device), array: OnceCell::new() }
+        Self { places: Places::Each { offsets }, tables: tables(device), array: OnceCell::new() }
     }
 
     /// The tokens' places, i32 [T].
     pub fn array(&self) -> &Array {
-        match &self.places {
-            Places::Each { array, .. } => array,
-            Places::From { start, count } => self.array.get_or_init(|| {
+        self.array.get_or_init(|| match &self.places {
+            Places::Each { offsets } => Array::from_slice(offsets, &[offsets.len() as i32]),
+            Places::From { start, count } => {
                 let places: Vec<i32> = (*start..*start + *count).collect();
                 Array::from_slice(&places, &[*count])
-            }),
-        }
+            }
+        })
     }
 
     fn table(&self, rotation: &Rc<Rotation>, tables: &Tables) -> Table {
@@ -94,7 +93,7 @@ impl Positions {
         }
         let table = match &self.places {
             Places::From { start, count } => rotation.table(*start..*start + *count),
-            Places::Each { offsets, .. } => rotation.table(offsets.iter().copied()),
+            Places::Each { offsets } => rotation.table(offsets.iter().copied()),
         };
         tables.borrow_mut().push((Rc::clone(rotation), table.clone()));
         table
@@ -227,12 +226,12 @@ impl Rope {
                 let sines = sines.as_dtype(x.dtype())?;
                 x.multiply(cosines.as_dtype(x.dtype())?)?.add(self.rotation.swap_pairs(x)?.multiply(sines)?)
             }
-            None => self.apply_kernel(x, &positions.places),
+            None => self.apply_kernel(x, positions),
         }
     }
 
     /// By MLX's kernel for GPUs.
-    fn apply_kernel(&self, x: &Array, places: &Places) -> MlxResult<Array> {
+    fn apply_kernel(&self, x: &Array, positions: &Positions) -> MlxResult<Array> {
         let amplified = match &self.amplitude {
             Some(amplitude) => Some(x.multiply(amplitude.as_dtype(x.dtype())?)?),
             None => None,
@@ -240,15 +239,15 @@ impl Rope {
         let Rotation { dims, traditional, scale, .. } = *self.rotation;
         let (x, base, freqs) = (amplified.as_ref().unwrap_or(x), self.base, self.freqs.as_ref());
         let (count, heads, head_dim) = (x.dim(0), x.dim(1), x.dim(2));
-        match places {
+        match &positions.places {
             Places::From { start, .. } => {
                 let x = x.reshape(&[1, count, heads, head_dim])?.swap_axes(1, 2)?;
                 let rotated = fast::rope(x, dims, traditional, base, scale, *start, freqs)?;
                 rotated.swap_axes(1, 2)?.reshape(&[count, heads, head_dim])
             }
-            Places::Each { array, .. } => {
+            Places::Each { .. } => {
                 let x = x.reshape(&[count, heads, 1, head_dim])?;
-                let rotated = fast::rope_dynamic(x, dims, traditional, base, scale, array, freqs)?;
+                let rotated = fast::rope_dynamic(x, dims, traditional, base, scale, positions.array(), freqs)?;
                 rotated.reshape(&[count, heads, head_dim])
             }
         }

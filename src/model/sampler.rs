@@ -48,6 +48,10 @@ impl Kind {
 
 /// logits [N, vocab] and N draws → token ids u32 [N].
 pub fn sample(logits: &Array, draws: &[Draw<'_>]) -> Result<Array> {
+    // The greatest is the greatest in any dtype that can hold it.
+    if draws.iter().all(|draw| draw.recent.is_none() && Kind::of(draw.sampling) == Kind::Greedy) {
+        return argmax_axis(logits, -1, None)?.as_dtype(Dtype::Uint32);
+    }
     let logits = penalised(&logits.as_dtype(Dtype::Float32)?, draws)?;
     let mut order = Vec::with_capacity(draws.len());
     let mut parts = Vec::new();

@@ -18,10 +18,11 @@ struct alignas(EACH % 2 == 0 ? EACH % 4 == 0 ? 8 : 4 : 2) Share {
   T numbers[EACH];
 };
 
-// query and output [D]; the places from `start` to `end` count. Zeros where there are none.
-template <int D, typename T>
+// query and output [D]; the places from `start` to `end` count. Zeros where there are none. `newest` holds the last place's
+// key and then its value where the cache doesn't hold them yet.
+template <int D, bool NEWEST, typename T>
 __device__ __forceinline__ void attend(
-    const T* query, Places<T> keys, Places<T> values, T* output, int start, int end, float scale) {
+    const T* query, Places<T> keys, Places<T> values, const T* newest, T* output, int start, int end, float scale) {
   constexpr int WARPS = 16, EACH = D / 32, AHEAD = 4;
   using Part = Share<EACH, T>;
   __shared__ float outputs[WARPS][D];
@@ -43,8 +44,9 @@ __device__ __forceinline__ void attend(
       const long at = place + ahead * WARPS;
       float score = 0;
       if (at < end) {
-        const Part key = part(keys.first + at * keys.stride);
-        value[ahead] = part(values.first + at * values.stride);
+        const bool is_newest = NEWEST && at == end - 1;
+        const Part key = part(is_newest ? newest : keys.first + at * keys.stride);
+        value[ahead] = part(is_newest ? newest + D : values.first + at * values.stride);
 #pragma unroll
         for (int index = 0; index < EACH; ++index) {
           score += q[index] * static_cast<float>(key.numbers[index]);

@@ -5,19 +5,19 @@ use super::{computes_in, is_available};
 use mlx_rs::error::Result;
 use mlx_rs::{Array, Dtype};
 
-const THREADS: i32 = 512;
+pub(super) const THREADS: i32 = 512;
 
 const ATTEND: Source = Source {
     name: c"attend",
     inputs: &[c"queries", c"keys", c"values", c"spans"],
     output: c"attended",
-    header: include_str!("attend.cuh"),
+    headers: &[include_str!("attend.cuh")],
     body: c"const int head = blockIdx.x / SHARED, row = blockIdx.y, room = spans[3 * row];
-        llmeval::attend<D, T>(
+        llmeval::attend<D, false, T>(
             queries + row * queries_strides[0] + blockIdx.x * queries_strides[1],
             {keys + room * keys_strides[0] + head * keys_strides[1], keys_strides[2]},
             {values + room * values_strides[0] + head * values_strides[1], values_strides[2]},
-            attended + (static_cast<long>(row) * gridDim.x + blockIdx.x) * D,
+            nullptr, attended + (static_cast<long>(row) * gridDim.x + blockIdx.x) * D,
             spans[3 * row + 1], spans[3 * row + 2], __int_as_float(SCALE));",
     contiguous: false,
 };

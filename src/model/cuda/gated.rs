@@ -11,7 +11,7 @@ const GATED: Source = Source {
     name: c"gated",
     inputs: &[c"x"],
     output: c"y",
-    header: "",
+    headers: &[],
     body: c"const int width = x_shape[1] / 2, column = blockIdx.x * blockDim.x + threadIdx.x;
         if (column < width) {
           const T* row = x + static_cast<long>(blockIdx.y) * width * 2;

@@ -12,7 +12,7 @@ const HEADS: Source = Source {
     name: c"heads",
     inputs: &[c"x", c"query_norm", c"key_norm", c"places", c"frequencies"],
     output: c"y",
-    header: include_str!("heads.cuh"),
+    headers: &[include_str!("heads.cuh")],
     body: c"const int heads = QUERIES + KEYS, head = blockIdx.x * 8 + threadIdx.x / 32, row = blockIdx.y;
         if (head < heads) {
           llmeval::norm_and_rotate<D, ROTATED, TRADITIONAL, NORMED, T>(

@@ -2,8 +2,12 @@
 
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::{Array, Dtype, StreamOrDevice};
+use std::collections::hash_map::DefaultHasher;
 use std::ffi::{CStr, CString};
+use std::hash::{Hash, Hasher};
 use std::os::raw::c_int;
+use std::path::PathBuf;
+use std::{env, fs};
 
 /// A kernel's source and what it is called with.
 pub(super) struct Source {
@@ -14,7 +18,7 @@ pub(super) struct Source {
     /// The output's name.
     pub output: &'static CStr,
     /// Templates and functions.
-    pub header: &'static str,
+    pub headers: &'static [&'static str],
     /// The kernel's body.
     pub body: &'static CStr,
     /// Whether inputs that don't lie row by row are copied first.
@@ -39,7 +43,7 @@ pub(super) struct Kernel(mlx_sys::mlx_fast_cuda_kernel);
 
 impl Kernel {
     pub fn new(source: &Source) -> Self {
-        let header = without_comments(source.header);
+        let header = header(source);
         let mut inputs: Vec<_> = source.inputs.iter().map(|name| name.as_ptr()).collect();
         let mut outputs = [source.output.as_ptr()];
         // SAFETY: the vectors hold valid C strings, which MLX copies; they are freed once and used no more.
@@ -102,11 +106,35 @@ impl Drop for Kernel {
     }
 }
 
-/// A source without what the compiler doesn't read: MLX copies and hashes it with every call.
-fn without_comments(source: &str) -> CString {
-    let lines = source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
-    // A source without zeros has none afterwards.
-    CString::new(lines.fold(String::new(), |text, line| text + line + "\n")).unwrap_or_default()
+/// The kernel's templates and functions. MLX copies and hashes a kernel's source with every call, so it is made short: it
+/// includes them from a file, or where that can't be written, holds them without what the compiler doesn't read.
+fn header(source: &Source) -> CString {
+    let lines = source.headers.iter().flat_map(|header| header.lines()).map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
+    let text = lines.fold(String::new(), |text, line| text + line + "\n");
+    let header = match write_header(&source.name.to_string_lossy(), &text) {
+        Some(path) if !text.is_empty() => format!("#include \"{path}\"\n"),
+        _ => text,
+    };
+    // What has no zeros before has none afterwards.
+    CString::new(header).unwrap_or_default()
+}
+
+/// Writes a header below the person's cache folder, where it stays for the next run, and says where it is.
+fn write_header(name: &str, text: &str) -> Option<String> {
+    let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let caches = caches.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    let folder = caches.join("llmeval").join("kernels");
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let path = folder.join(format!("{name}-{:016x}.cuh", hasher.finish()));
+    if fs::read_to_string(&path).ok().as_deref() != Some(text) {
+        fs::create_dir_all(&folder).ok()?;
+        let draft = folder.join(format!("{name}-{}.draft", std::process::id()));
+        fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path)).ok()?;
+    }
+    let path = path.into_os_string().into_string().ok()?;
+    (path.starts_with('/') && !path.contains(['"', '\n'])).then_some(path)
 }
 
 /// # Safety

@@ -8,6 +8,7 @@ mod attend;
 mod gated;
 mod heads;
 mod kernel;
+mod newest;
 mod product;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ mod tests;
 pub use attend::{attend, attends};
 pub use gated::{gated, gates};
 pub use heads::{HeadsPlan, normed_and_rotated};
-pub use product::{dense_product, is_unsafe, packed_product, takes_dense, takes_packed};
+pub use newest::{Clock, NewestPlan, attend_newest, attends_newest};
+pub use product::{Around, Matrix, is_unsafe};
 
 use mlx_rs::Dtype;
 use std::sync::OnceLock;

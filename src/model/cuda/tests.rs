@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::super::norm::RmsNorm;
 use super::super::quantization::Quantization;
-use super::product::{dense_product, packed_product};
-use super::{HeadsPlan, attend, gated, normed_and_rotated};
+use super::{Around, Clock, HeadsPlan, Matrix, NewestPlan, attend, attend_newest, gated, normed_and_rotated};
 use mlx_rs::fast::{rms_norm, rope_dynamic};
 use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::ops::{concatenate, dequantize, quantize, sigmoid, softmax_axis};
+use mlx_rs::transforms::eval;
 use mlx_rs::{Array, Dtype, random};
 
 const TYPES: [(Dtype, f32); 2] = [(Dtype::Bfloat16, 1e-2), (Dtype::Float16, 2e-3)];
@@ -32,24 +33,48 @@ fn row(array: &Array, row: i32) -> Array {
     array.try_index(row..row + 1).unwrap()
 }
 
+/// A random matrix as it is and packed in several ways, each with the numbers that it stands for, in f32.
+fn matrices(outputs: i32, inputs: i32, dtype: Dtype) -> Vec<(Matrix, Array)> {
+    let weight = noise(&[outputs, inputs], 2, dtype);
+    let mut matrices = vec![(Matrix::dense(&weight).unwrap(), in_f32(&weight))];
+    for (bits, group_size) in [(4, 32), (4, 64), (8, 32), (8, 64)] {
+        let (packed, scales, biases) = quantize(&weight, group_size, bits).unwrap();
+        let unpacked = dequantize(&packed, &scales, &biases, group_size, bits).unwrap();
+        let quantization = Quantization::new(bits, group_size).unwrap();
+        matrices.push((Matrix::packed(&packed, &scales, &biases, quantization).unwrap(), in_f32(&unpacked)));
+    }
+    matrices
+}
+
+fn silu(x: &Array) -> Array {
+    x.multiply(sigmoid(x).unwrap()).unwrap()
+}
+
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
-fn few_rows_have_the_matrix_products_of_f32() {
+fn few_rows_have_the_matrix_products_of_f32_with_all_that_stands_around_them() {
     for (dtype, tolerance) in TYPES {
-        for (rows, inputs, outputs) in [(2, 64, 16), (7, 1024, 1000), (33, 192, 40), (64, 2048, 129)] {
-            let (x, weight) = (noise(&[rows, inputs], 1, dtype), noise(&[outputs, inputs], 2, dtype));
-            let expected = in_f32(&x).matmul(in_f32(&weight).t()).unwrap();
-            let out = distance(&dense_product(&x, &weight).unwrap(), &expected);
-            assert!(out < tolerance, "{rows} rows of {inputs}: {out}");
-            for (bits, group_size) in [(4, 32), (4, 64), (8, 32), (8, 64)] {
-                let (packed, scales, biases) = quantize(&weight, group_size, bits).unwrap();
-                let unpacked = dequantize(&packed, &scales, &biases, group_size, bits).unwrap();
-                let expected = in_f32(&x).matmul(in_f32(&unpacked).t()).unwrap();
-                let quantization = Quantization::new(bits, group_size).unwrap();
-                let out = packed_product(&x, &packed, &scales, &biases, quantization).unwrap();
-                let out = distance(&out, &expected);
-                assert!(out < tolerance, "{rows} rows of {inputs}, {bits} bits by {group_size}: {out}");
+        for (rows, inputs, outputs) in [(1, 64, 16), (2, 64, 16), (7, 1024, 1008), (33, 192, 48), (64, 2048, 144)] {
+            let x = noise(&[rows, inputs], 1, dtype);
+            let (norm, added) = (RmsNorm::new(noise(&[inputs], 3, dtype), 1e-6), noise(&[rows, outputs], 4, dtype));
+            let normed = rms_norm(in_f32(&x), Some(&in_f32(norm.array())), 1e-6).unwrap();
+            for (kind, (matrix, numbers)) in matrices(outputs, inputs, dtype).iter().enumerate() {
+                let check = |asked: &str, around: Around<'_>, expected: Array| {
+                    let out = distance(&matrix.product(&x, around).unwrap(), &expected);
+                    assert!(out < tolerance, "{rows} rows of {inputs}, matrix {kind}, {asked}: {out}");
+                };
+                let (plain, normed) = (in_f32(&x).matmul(numbers.t()).unwrap(), normed.matmul(numbers.t()).unwrap());
+                check("nothing", Around::Nothing, plain.clone());
+                check("norm", Around::Norm(&norm), normed.clone());
+                check("added", Around::Add(&added), plain.add(in_f32(&added)).unwrap());
+                let halves = normed.split_at_indices(&[outputs / 2], 1).unwrap();
+                check("gate", Around::NormAndGate(&norm), silu(&halves[0]).multiply(&halves[1]).unwrap());
             }
+        }
+        for (matrix, numbers) in matrices(40, 1024, dtype) {
+            let ids = Array::from_slice(&[7_u32, 0, 39], &[3]);
+            let expected = numbers.take_axis(&ids, 0).unwrap();
+            assert!(distance(&matrix.rows(&ids).unwrap(), &expected) < tolerance);
         }
     }
 }
@@ -57,20 +82,79 @@ fn few_rows_have_the_matrix_products_of_f32() {
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
 fn a_row_has_the_same_product_in_any_place_beside_any_others_and_every_time() {
-    let quantization = Quantization::new(4, 64).unwrap();
-    let (rows, weight) = (noise(&[64, 2048], 1, Dtype::Bfloat16), noise(&[4096, 2048], 2, Dtype::Bfloat16));
-    let (packed, scales, biases) = quantize(&weight, 64, 4).unwrap();
-    let products: [&dyn Fn(&Array) -> Array; 2] = [&|x| dense_product(x, &weight).unwrap(), &|x| {
-        packed_product(x, &packed, &scales, &biases, quantization).unwrap()
-    }];
-    for product in products {
-        let all = product(&rows);
-        for count in [2, 9, 16, 31, 63] {
-            let moved = product(&rows.try_index(64 - count..).unwrap());
-            assert!(moved.eq_exact(all.try_index(64 - count..).unwrap()).unwrap(), "{count} rows");
+    let rows = noise(&[64, 2048], 1, Dtype::Bfloat16);
+    let norm = RmsNorm::new(noise(&[2048], 3, Dtype::Bfloat16), 1e-6);
+    for (matrix, _) in &matrices(4096, 2048, Dtype::Bfloat16)[..3] {
+        for around in [Around::Nothing, Around::Norm(&norm), Around::NormAndGate(&norm)] {
+            let all = matrix.product(&rows, around).unwrap();
+            for count in [1, 2, 9, 16, 31, 63] {
+                let moved = matrix.product(&rows.try_index(64 - count..).unwrap(), around).unwrap();
+                assert!(moved.eq_exact(all.try_index(64 - count..).unwrap()).unwrap(), "{count} rows");
+            }
+            for _ in 0..100 {
+                assert!(matrix.product(&rows, around).unwrap().eq_exact(&all).unwrap());
+            }
         }
-        for _ in 0..100 {
-            assert!(product(&rows).eq_exact(&all).unwrap());
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn newest_tokens_are_kept_and_attended_as_in_single_steps() {
+    let (queries, keys, head_dim, places, first) = (4, 2, 128, 90, 3);
+    let frequencies: Vec<f32> = (0..head_dim / 2).map(|pair| 10_000_f32.powf(-2.0 * pair as f32 / 128.0)).collect();
+    let frequencies = Array::from_slice(&frequencies, &[head_dim / 2]);
+    for (dtype, tolerance) in TYPES {
+        let x = noise(&[4, (queries + 2 * keys) * head_dim], 1, dtype);
+        let [query_norm, key_norm] = [2, 3].map(|seed| noise(&[head_dim], seed, dtype));
+        let norms = Some((&query_norm, &key_norm, 1e-6));
+        let plan = HeadsPlan { queries, keys, head_dim, norms, frequencies: &frequencies, traditional: false };
+        // Room and first place of each row; the third row is padding.
+        let (rows, end) = ([(2, 3), (0, 40), (-1, 0), (1, 80)], 81);
+        let spans = Array::from_slice(&rows.map(|(room, start)| [room, start]).concat(), &[4, 2]);
+        let positions = rows.map(|(_, start)| end - 1 - start);
+        let ready = normed_and_rotated(&x, &Array::from_slice(&positions, &[4]), &plan).unwrap();
+        let new_values = x.reshape(&[4, queries + 2 * keys, head_dim]).unwrap();
+        let new_values = new_values.try_index((.., queries + keys..)).unwrap();
+        for window in [None, Some(20)] {
+            let held_keys = noise(&[3, keys, places, head_dim], 4, dtype);
+            let held_values = noise(&[3, keys, places, head_dim], 5, dtype);
+            eval([&held_keys, &held_values]).unwrap();
+            let before = [&held_keys, &held_values].map(|held| held.add(Array::from_int(0).as_dtype(dtype).unwrap()));
+            let before = before.map(|held| held.unwrap());
+            eval(&before).unwrap();
+            let clock = Clock::new(end, first).unwrap();
+            let scale = 0.1;
+            let newest =
+                NewestPlan { keys: &held_keys, values: &held_values, spans: &spans, clock: &clock, window, scale };
+            let out = attend_newest(&x, &plan, &newest).unwrap();
+            eval([&out]).unwrap();
+            for (number, (room, start)) in (0..).zip(rows) {
+                if room < 0 {
+                    assert!(in_f32(&row(&out, number)).square().unwrap().sum(None).unwrap().item_exact::<f32>() == 0.0);
+                    continue;
+                }
+                let newest = end - 1 - first;
+                let seen = start.max(window.map_or(0, |window| end - window)) - first;
+                let with_new = |old: &Array, new: &Array| {
+                    let old = old.try_index((room..room + 1, .., seen..newest)).unwrap();
+                    concatenate(&[old, row(new, number).expand_dims(2).unwrap()], 2).unwrap()
+                };
+                let new_keys = ready.try_index((.., queries..)).unwrap();
+                let (own_keys, own_values) = (with_new(&before[0], &new_keys), with_new(&before[1], &new_values));
+                for (held, own) in [(&held_keys, &own_keys), (&held_values, &own_values)] {
+                    let kept = held.try_index((room..room + 1, .., seen..newest + 1)).unwrap();
+                    assert!(distance(&kept, own) < tolerance);
+                    let untouched = held.try_index((room..room + 1, .., newest + 1..)).unwrap();
+                    let old = if std::ptr::eq(held, &held_keys) { &before[0] } else { &before[1] };
+                    assert!(untouched.eq_exact(old.try_index((room..room + 1, .., newest + 1..)).unwrap()).unwrap());
+                }
+                let spans = Array::from_slice(&[0, 0, newest + 1 - seen], &[1, 3]);
+                let query = row(&ready, number).try_index((.., ..queries)).unwrap();
+                let expected = attend(&query, &own_keys, &own_values, &spans, scale).unwrap();
+                let out = distance(&row(&out, number), &expected);
+                assert!(out < tolerance, "row {number}, window {window:?}: {out}");
+            }
         }
     }
 }
@@ -139,7 +223,7 @@ fn the_first_half_gates_the_second_as_in_f32() {
     for (dtype, tolerance) in TYPES {
         let x = noise(&[5, 2 * 300], 1, dtype);
         let halves = in_f32(&x).split_at_indices(&[300], 1).unwrap();
-        let expected = halves[0].multiply(sigmoid(&halves[0]).unwrap()).unwrap().multiply(&halves[1]).unwrap();
+        let expected = silu(&halves[0]).multiply(&halves[1]).unwrap();
         assert!(distance(&gated(&x).unwrap(), &expected) < tolerance);
     }
 }

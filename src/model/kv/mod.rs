@@ -1,6 +1,7 @@
 //! KV caches: what each layer keeps of the tokens that came before, for one session or for many at once.
 
 mod attention;
+mod newest;
 mod own;
 mod padded;
 mod shared;
@@ -14,6 +15,7 @@ pub use padded::PaddedStep;
 pub use shared::{SharedKvCache, Slot};
 pub use unpadded::{ApartCaches, MOST_APART, Seat, UnpaddedStep};
 
+use super::cuda::HeadsPlan;
 use super::mlp::scalar;
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;
@@ -50,6 +52,18 @@ pub trait Attend {
         values: &Array,
         settings: AttentionSettings,
     ) -> Result<Array>;
+
+    /// The same from the product x [T, (heads + 2 · kv_heads) · head_dim] of all three on, neither normed nor rotated, by one
+    /// kernel; none where there is no such kernel, and then nothing has been done.
+    fn attend_product(
+        &mut self,
+        _layer: usize,
+        _x: &Array,
+        _plan: &HeadsPlan<'_>,
+        _settings: AttentionSettings,
+    ) -> Result<Option<Array>> {
+        Ok(None)
+    }
 }
 
 /// One layer's keys and values: [rooms, kv_heads, places, head_dim] each. A place is counted from a session's (or a
@@ -78,6 +92,12 @@ impl LayerKv {
         }
         self.drop_before(needed)?;
         self.add(2, rounded_up(end - self.capacity()))
+    }
+
+    /// [`LayerKv::make_room`] in memory of its own, whether there was room or not.
+    fn copy(&mut self, needed: i32, end: i32) -> Result<()> {
+        self.drop_before(needed)?;
+        self.add(2, rounded_up((end - self.capacity()).max(1)))
     }
 
     /// Lets go of the places before `place`.

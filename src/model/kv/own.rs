@@ -1,23 +1,34 @@
 //! One session's KV cache, prefill over it, and decoding over it.
 
+use super::super::cuda::HeadsPlan;
 use super::super::kernels::{self, Span};
 use super::attention::{Mask, attend_one_token, attends_each_row, attention, window_mask};
+use super::newest::{Newest, is_taken};
 use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rows, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::TryIndexMutOp;
 
-/// One session's keys and values of all layers.
-#[derive(Clone, Debug)]
+/// One session's keys and values of all layers. A copy shares them until one side writes.
+#[derive(Debug, Default)]
 pub struct KvCache {
     layers: Vec<LayerKv>,
     length: i32,
+    /// Whether places from `length` on are nobody else's, so that a kernel may write them.
+    is_own: bool,
+    newest: Newest,
+}
+
+impl Clone for KvCache {
+    fn clone(&self) -> Self {
+        Self::from_layers(self.layers.clone(), self.length)
+    }
 }
 
 impl KvCache {
     /// An empty cache.
     pub fn new(shape: &KvShape) -> Result<Self> {
-        Ok(Self { layers: shape.empty_layers(1, GROWTH)?, length: 0 })
+        Ok(Self { layers: shape.empty_layers(1, GROWTH)?, is_own: true, ..Self::default() })
     }
 
     /// Tokens held.
@@ -28,12 +39,14 @@ impl KvCache {
     /// Counts the tokens that all layers have taken in this step.
     pub fn advance(&mut self, tokens: i32) {
         self.length += tokens;
+        // What has been written to isn't shared any more.
+        self.is_own |= tokens > 0;
     }
 
     /// A copy that holds the first `length` tokens only; none where a layer holds those before its window no more.
     pub fn beginning(&self, length: i32) -> Option<Self> {
         let whole = length >= self.length || self.layers.iter().all(|layer| layer.first == 0);
-        whole.then(|| Self { layers: self.layers.clone(), length: self.length.min(length) })
+        whole.then(|| Self::from_layers(self.layers.clone(), self.length.min(length)))
     }
 
     /// The arrays to evaluate.
@@ -43,7 +56,7 @@ impl KvCache {
 
     /// Builds a cache of `length` tokens.
     pub(super) fn from_layers(layers: Vec<LayerKv>, length: i32) -> Self {
-        Self { layers, length }
+        Self { layers, length, ..Self::default() }
     }
 
     /// What each layer holds of the tokens: [1, kv_heads, tokens, head_dim], as views.
@@ -168,5 +181,26 @@ impl Attend for OwnStep<'_> {
             return kernels::attend(queries, &keys, &values, &spans, settings.scale);
         }
         padded_to(width, vec![attend_one_token(&rows(queries, 0..1)?, &keys, &values, None, settings)?])
+    }
+
+    fn attend_product(
+        &mut self,
+        layer: usize,
+        x: &Array,
+        plan: &HeadsPlan<'_>,
+        settings: AttentionSettings,
+    ) -> Result<Option<Array>> {
+        let KvCache { layers, length, is_own, newest } = &mut *self.0;
+        let held = &mut layers[layer];
+        if !is_taken(x, plan, held, settings) {
+            return Ok(None);
+        }
+        let seen = window_start(settings.window, *length);
+        if *is_own {
+            held.make_room(seen, *length + 1)?;
+        } else {
+            held.copy(seen, *length + 1)?;
+        }
+        newest.attend(x, plan, held, [(0, 0)].into_iter(), *length, settings).map(Some)
     }
 }

@@ -4,7 +4,9 @@
 //! the places from `end − n` on, and nobody reads what lies before. A slot whose session left is reused by the next
 //! that joins; when half of the slots are empty, the cache is packed.
 
-use super::{KvCache, LayerKv, window_start};
+use super::super::cuda::HeadsPlan;
+use super::newest::{Newest, is_taken};
+use super::{AttentionSettings, KvCache, LayerKv, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use std::cell::Cell;
@@ -29,6 +31,7 @@ pub struct SharedKvCache {
     layers: Vec<LayerKv>,
     slots: Vec<SlotState>,
     end: i32,
+    newest: Newest,
 }
 
 #[derive(Debug)]
@@ -165,6 +168,25 @@ impl SharedKvCache {
         let held = &mut self.layers[layer];
         held.make_room(layout.needed.max(window_start(window, end)), end + 1)?;
         held.append(layout.rooms.clone(), seen, end, &layout.by_room(keys)?, &layout.by_room(values)?)
+    }
+
+    /// What [`Attend::attend_product`](super::Attend::attend_product) does, for rows that lie as `layout` says.
+    pub(super) fn attend_product(
+        &mut self,
+        layer: usize,
+        layout: &Layout,
+        x: &Array,
+        plan: &HeadsPlan<'_>,
+        settings: AttentionSettings,
+    ) -> Result<Option<Array>> {
+        let (held, end) = (&mut self.layers[layer], self.end);
+        if !is_taken(x, plan, held, settings) {
+            return Ok(None);
+        }
+        held.make_room(layout.needed.max(window_start(settings.window, end)), end + 1)?;
+        let rooms = layout.room_of_row.iter().map(|room| layout.rooms.start + room);
+        let rows = rooms.zip(layout.starts.iter().copied());
+        self.newest.attend(x, plan, held, rows, end, settings).map(Some)
     }
 
     /// The place at which all sessions write their next token.

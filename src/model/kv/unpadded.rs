@@ -5,6 +5,7 @@
 //! side in it and see equally many places are attended at once; that this changes nothing about what each of them gets is
 //! what the probe at load makes sure of.
 
+use super::super::cuda::HeadsPlan;
 use super::attention::{Run, attend_each_run};
 use super::shared::{Layout, SharedKvCache, Slot};
 use super::{Attend, AttentionSettings, KvCache, padded_to, rows, window_start};
@@ -144,5 +145,24 @@ impl Attend for UnpaddedStep<'_> {
             outputs.push(attend_each_run(&of_part(queries)?, &keys, &values, &runs, settings)?);
         }
         padded_to(queries.dim(0), outputs)
+    }
+
+    fn attend_product(
+        &mut self,
+        layer: usize,
+        x: &Array,
+        plan: &HeadsPlan<'_>,
+        settings: AttentionSettings,
+    ) -> Result<Option<Array>> {
+        let mut outputs = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let of_part = rows(x, part.rows.clone())?;
+            let cache = &mut self.caches.0[part.cache];
+            match cache.attend_product(layer, &part.layout, &of_part, plan, settings)? {
+                Some(output) => outputs.push(output),
+                None => return Ok(None),
+            }
+        }
+        padded_to(x.dim(0), outputs).map(Some)
     }
 }
