@@ -36,7 +36,7 @@ const CHUNK_OF_BLOCKS: usize = 2 * BLOCK;
 const LEAST_CUDA_CACHE: u64 = 2_000_000_000;
 
 /// Tokens of chunks that bring in all kernels of prefill and, with few, of steps.
-const WARM_UP: [usize; 4] = [LONGEST_WARM_UP, 1, 9, 17];
+const WARM_UP: [usize; 3] = [LONGEST_WARM_UP, 1, 9];
 const LONGEST_WARM_UP: usize = 80;
 
 /// One model on one MLX device. It must be made, used and dropped on one thread.

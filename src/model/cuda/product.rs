@@ -15,8 +15,10 @@ use std::thread::LocalKey;
 const MOST_ROWS: i32 = 64;
 /// What a tensor core takes at once.
 const TILE: i32 = 8;
-/// Most tiles of a block.
+/// Tiles of a block that has more than one: each number is a kernel of its own, which takes a load two seconds to compile.
 const MOST_TILES: i32 = 4;
+/// For products without a norm, so that in most models one kernel serves all.
+const USUAL_EPSILON: f32 = 1e-6;
 const OUTPUTS_OF_BLOCK: i32 = 16;
 const THREADS: i32 = 256;
 
@@ -163,13 +165,13 @@ impl Matrix {
     pub fn product(&self, x: &Array, around: Around<'_>) -> Result<Array> {
         let is_gated = matches!(around, Around::NormAndGate(_));
         let (rows, columns) = (x.dim(0), self.outputs / if is_gated { 2 } else { 1 });
-        let tiles = (((rows + TILE - 1) / TILE) as u32).next_power_of_two().min(MOST_TILES as u32) as i32;
+        let tiles = if rows <= TILE { 1 } else { MOST_TILES };
         let blocks =
             [(self.outputs + OUTPUTS_OF_BLOCK - 1) / OUTPUTS_OF_BLOCK, (rows + tiles * TILE - 1) / (tiles * TILE)];
         let grid = Grid { blocks, threads: THREADS };
         let (norm, epsilon) = match around {
             Around::Norm(norm) | Around::NormAndGate(norm) => (norm.array(), norm.eps()),
-            Around::Nothing | Around::Add(_) => (x, 0.0),
+            Around::Nothing | Around::Add(_) => (x, USUAL_EPSILON),
         };
         let constants = [(c"TILES", Constant::Number(tiles)), (c"EPSILON", Constant::Number(epsilon.to_bits() as i32))];
         let [nothing, gate] = markers(self.dtype)?;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::super::kv::{Attend, AttentionSettings, KvCache, KvShape, OwnStep};
 use super::super::norm::RmsNorm;
 use super::super::quantization::Quantization;
 use super::{Around, Clock, HeadsPlan, Matrix, NewestPlan, attend, attend_newest, gated, normed_and_rotated};
@@ -157,6 +158,37 @@ fn newest_tokens_are_kept_and_attended_as_in_single_steps() {
             }
         }
     }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn copies_of_a_cache_take_steps_of_their_own_though_steps_write_in_place() {
+    let (queries, keys, head_dim, dtype) = (4, 2, 64, Dtype::Bfloat16);
+    let frequencies = Array::from_slice(&[0.5_f32; 32], &[head_dim / 2]);
+    let plan = HeadsPlan { queries, keys, head_dim, norms: None, frequencies: &frequencies, traditional: false };
+    let shape = KvShape { layers: 1, kv_heads: keys, head_dim, dtype };
+    let settings = AttentionSettings { scale: 0.1, window: None, softcap: None, in_steps: false };
+    let step = |cache: &mut KvCache, seed: u64| {
+        let x = noise(&[1, (queries + 2 * keys) * head_dim], seed, dtype);
+        let output = OwnStep(cache).attend_product(0, &x, &plan, settings).unwrap().unwrap();
+        cache.advance(1);
+        eval([&output]).unwrap();
+        output
+    };
+    let alone = |seeds: &[u64]| {
+        let mut cache = KvCache::new(&shape).unwrap();
+        seeds.iter().map(|seed| step(&mut cache, *seed)).last().unwrap()
+    };
+    let mut cache = KvCache::new(&shape).unwrap();
+    (0..5).for_each(|seed| drop(step(&mut cache, seed)));
+    let (mut copy, mut beginning) = (cache.clone(), cache.beginning(3).unwrap());
+    // In turns, so that each would read what another one wrote last.
+    for (cache, seed) in [(&mut cache, 10), (&mut copy, 20), (&mut beginning, 30)] {
+        step(cache, seed);
+    }
+    assert!(step(&mut cache, 11).eq_exact(alone(&[0, 1, 2, 3, 4, 10, 11])).unwrap());
+    assert!(step(&mut copy, 21).eq_exact(alone(&[0, 1, 2, 3, 4, 20, 21])).unwrap());
+    assert!(step(&mut beginning, 31).eq_exact(alone(&[0, 1, 2, 30, 31])).unwrap());
 }
 
 #[test]
