@@ -23,7 +23,7 @@ mod work;
 pub use dialogs::{Answer, Ask, Dialogs, system as system_dialogs};
 pub use inbox::Inbox;
 pub use loads::{Loader, Loading, Progress};
-pub use storage::Storage;
+pub use storage::{Storage, Stored};
 pub use window::{WindowApp, World};
 
 use crate::platform;
@@ -45,7 +45,9 @@ pub enum WindowError {
 pub fn run(world: World) -> Result<(), WindowError> {
     let inbox = world.inbox.clone();
     platform::receive_files(move |file| inbox.open([file]));
-    let [width, height] = world.storage.read_window_size();
+    // Read before there is a window: nothing that draws one ever waits for a file.
+    let stored = world.storage.read_settings();
+    let [width, height] = stored.settings.window_size;
     let viewport = ViewportBuilder::default()
         .with_title("LLMEval")
         .with_app_id("llmeval")
@@ -53,9 +55,13 @@ pub fn run(world: World) -> Result<(), WindowError> {
         .with_min_inner_size([720.0, 480.0])
         .with_drag_and_drop(true);
     // There are no gradients to dither, and where the processor draws, dithering each pixel costs the sessions time.
-    let options = NativeOptions { viewport, dithering: false, ..NativeOptions::default() };
-    let outcome =
-        eframe::run_native("LLMEval", options, Box::new(|context| Ok(Box::new(WindowApp::new(context, world)))));
+    let options =
+        NativeOptions { viewport, renderer: platform::RENDERER, dithering: false, ..NativeOptions::default() };
+    let outcome = eframe::run_native(
+        "LLMEval",
+        options,
+        Box::new(|context| Ok(Box::new(WindowApp::new(context, world, stored)))),
+    );
     outcome.map_err(|error| match error {
         eframe::Error::AppCreation(error) => WindowError::Failed(error.to_string()),
         error => WindowError::NoDisplay(innermost(&error.to_string())),

@@ -57,12 +57,6 @@ impl Storage {
         }
     }
 
-    /// The window's size at its last close; the default where the settings can't be read.
-    pub fn read_window_size(&self) -> [f32; 2] {
-        let settings = fs::read_to_string(&self.settings).ok().and_then(|text| Settings::parse(&text).ok());
-        settings.unwrap_or_default().window_size
-    }
-
     fn unusable(&self, error: &SettingsError) -> Stored {
         let shown = self.settings.display();
         let place = free_name(&self.settings.with_extension("set-aside.json"));

@@ -84,12 +84,16 @@ pub struct WindowApp {
 }
 
 impl WindowApp {
-    /// Reads what is stored and begins to load the model. Must be called within a tokio runtime.
-    pub fn new(context: &CreationContext<'_>, mut world: World) -> Self {
+    /// Begins to load the model of the settings that were `stored`. Must be called within a tokio runtime.
+    pub fn new(context: &CreationContext<'_>, mut world: World, stored: Stored) -> Self {
         let egui = context.egui_ctx.clone();
         crate::ui::install(&egui);
-        let Stored { settings, notice } = world.storage.read_settings();
-        let pace = Pace::new(egui.clone(), platform::is_drawn_by_software(context));
+        let Stored { settings, notice } = stored;
+        let is_software = platform::is_drawn_by_software(context);
+        if is_software {
+            crate::ui::stand_still(&egui);
+        }
+        let pace = Pace::new(egui.clone(), is_software);
         let wake: Wake = Arc::new(move || egui.request_repaint());
         let mut state = AppState { presets: presets().unwrap_or_default(), ..AppState::default() };
         if let Some(notice) = notice {

@@ -28,6 +28,9 @@ impl MenuBar {
     }
 }
 
+/// What draws the window: OpenGL, also where eframe's other renderer is built in, as for tests.
+pub const RENDERER: eframe::Renderer = eframe::Renderer::Glow;
+
 /// Files come by the command line alone; `on_file` is never called.
 pub fn receive_files(_on_file: impl Fn(PathBuf) + 'static) {}
 

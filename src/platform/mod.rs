@@ -18,6 +18,6 @@ pub use gpu::{GpuProblem, missing_kernels};
 pub use instance::{InstanceError, SingleInstance, Start};
 pub use menu::{Entry, MENUS, MenuCommand, Shortcut, Standard};
 pub use system::{
-    MenuBar, MenuError, gpu_problem, is_drawn_by_software, log_folder, receive_files, runtime_folder,
+    MenuBar, MenuError, RENDERER, gpu_problem, is_drawn_by_software, log_folder, receive_files, runtime_folder,
     show_in_file_manager, show_problem,
 };

@@ -22,6 +22,7 @@ mod scene;
 mod sheets;
 mod shortcuts;
 mod single;
+mod stream_area;
 mod stream_text;
 mod theme;
 mod timeline;
@@ -31,7 +32,7 @@ mod widgets;
 
 pub use grid::GridShape;
 pub use picture::{Picture, scaling_picture};
-pub use theme::install;
+pub use theme::{install, stand_still};
 
 use crate::state::{Action, AppState, RunState, View};
 use caches::Caches;

@@ -5,7 +5,7 @@ use super::icons::Icon;
 use super::scene::Scene;
 use super::stream_text::{Mark, StreamText};
 use super::theme::{self, HALF, Palette, STEP};
-use super::{right_to_left, verify, widgets};
+use super::{right_to_left, stream_area, verify, widgets};
 use crate::protocol::{Replay, SessionId, SessionState};
 use crate::state::{BUCKETS, Panel, RunAction, Show};
 use egui::{Align, Id, Label, Layout, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
@@ -176,40 +176,35 @@ fn tokens(ui: &mut Ui, panel: &Panel) {
 
 fn body_text(ui: &mut Ui, panel: &Panel, text: &mut StreamText, is_maximised: bool) {
     let palette = Palette::of(ui);
-    let scroll = ScrollArea::vertical().id_salt("text").auto_shrink(false).stick_to_bottom(true);
-    let shown = scroll.min_scrolled_height(0.0).show(ui, |ui| {
+    stream_area::show(ui, "text", |ui| {
         ui.set_max_width(ui.available_width().min(theme::READING_WIDTH));
         if let Some(error) = &panel.error {
             ui.add(Label::new(RichText::new(error).color(palette.bad)).wrap().selectable(true));
         }
-        if panel.text.is_empty() {
-            let waiting = match panel.state {
-                SessionState::Queued => Some("Waiting for a place".to_owned()),
-                SessionState::Prefill => Some(format!(
-                    "Reading the prompt: {} of {} tokens",
-                    panel.prefilled,
-                    panel.prompt_tokens.unwrap_or(panel.prefilled)
-                )),
-                SessionState::Stopped => Some("Stopped before the first token".to_owned()),
-                _ => None,
-            };
-            if let Some(waiting) = waiting {
-                ui.label(theme::caption(ui, waiting));
-            }
-        } else {
+        if !panel.text.is_empty() {
             let font = egui::FontId::proportional(theme::BODY_SIZE);
             text.mark(mark(panel, palette));
             text.show(ui, &panel.text, panel.revision, &font, palette.text);
+        } else if let Some(waiting) = waiting(panel) {
+            ui.label(theme::caption(ui, waiting));
         }
         if is_maximised {
             widgets::scroll_by_keyboard(ui);
         }
     });
-    let end = shown.content_size.y - shown.inner_rect.height();
-    let is_at_end = shown.state.unclamped_offset().y == end;
-    if is_at_end && end > 0.0 && text.has_grown() {
-        // The area follows its text in the next pass only, and where drawing is slow that may come late.
-        ui.ctx().request_discard("a row of text came");
+}
+
+/// What stands in the text's place as long as there is none.
+fn waiting(panel: &Panel) -> Option<String> {
+    match panel.state {
+        SessionState::Queued => Some("Waiting for a place".to_owned()),
+        SessionState::Prefill => Some(format!(
+            "Reading the prompt: {} of {} tokens",
+            panel.prefilled,
+            panel.prompt_tokens.unwrap_or(panel.prefilled)
+        )),
+        SessionState::Stopped => Some("Stopped before the first token".to_owned()),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use super::caches::Caches;
 use super::icons::Icon;
 use super::scene::Scene;
 use super::theme::{self, DOUBLE, HALF, Palette, STEP};
-use super::{right_to_left, widgets};
+use super::{right_to_left, stream_area, widgets};
 use crate::protocol::{FinishReason, SessionState, bytes};
 use crate::state::{AnswerPart, Display, MAX_TOKENS_LOG2, MemoryCard, Sheet, SingleAction, SinglePhase};
 use egui::{
@@ -94,7 +94,7 @@ fn answer_card(ui: &mut Ui, scene: &mut Scene<'_>, caches: &mut Caches, height: 
                 widgets::segmented(ui, "Display", &mut scene.settings.single.display, &choices);
             });
         });
-        ScrollArea::vertical().id_salt("answer").auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
+        stream_area::show(ui, "answer", |ui| {
             answer(ui, scene, caches);
             widgets::scroll_by_keyboard(ui);
         });

@@ -44,9 +44,6 @@ pub struct StreamText {
     tail: Option<Piece>,
     /// The text's length when the tail was laid out.
     length: Option<usize>,
-    /// The height when it was shown last, and whether it was less before.
-    shown_height: f32,
-    has_grown: bool,
     mark: Option<Mark>,
     /// The mark is new and has to be brought to where it can be seen.
     seeks_mark: bool,
@@ -72,10 +69,7 @@ impl StreamText {
     /// the text changed in another way than by growing.
     pub fn show(&mut self, ui: &mut Ui, text: &str, revision: u64, font: &FontId, color: Color32) -> egui::Response {
         self.lay_out(ui, text, revision, font);
-        let height = self.height();
-        self.has_grown = height > self.shown_height;
-        self.shown_height = height;
-        let size = vec2(ui.available_width(), height);
+        let size = vec2(ui.available_width(), self.height());
         let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
         let visible = ui.clip_rect().intersect(rect);
@@ -84,11 +78,6 @@ impl StreamText {
         }
         self.show_mark(ui, text, rect.min);
         response
-    }
-
-    /// Whether the last [`StreamText::show`] drew more rows than the one before.
-    pub fn has_grown(&self) -> bool {
-        self.has_grown
     }
 
     /// Makes a stretch of the text stand out from the next [`StreamText::show`] on.

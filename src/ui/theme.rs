@@ -195,6 +195,14 @@ pub fn install(context: &egui::Context) {
     context.set_style_of(Theme::Dark, style(Theme::Dark));
 }
 
+/// Takes movements away that draw frame after frame for their own sake, for where each frame costs much.
+pub fn stand_still(context: &egui::Context) {
+    context.all_styles_mut(|style| {
+        style.animation_time = 0.0;
+        style.scroll_animation = egui::style::ScrollAnimation::none();
+    });
+}
+
 fn fonts() -> FontDefinitions {
     let mut fonts = FontDefinitions::default();
     fonts.font_data.insert(REGULAR_NAME.into(), Arc::new(FontData::from_static(REGULAR)));

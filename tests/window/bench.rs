@@ -127,13 +127,14 @@ impl Bench {
             inbox,
             instance: setting.instance.lock().unwrap().take(),
         };
+        let stored = world.storage.read_settings();
         let guard = runtime.enter();
         let harness = Harness::builder()
             .with_size(setting.size)
             .with_max_steps(64)
             .with_os(egui::os::OperatingSystem::Nix)
             .allow_missing_glyphs()
-            .build_eframe(|context| WindowApp::new(context, world));
+            .build_eframe(|context| WindowApp::new(context, world, stored));
         drop(guard);
         Self { harness: Some(harness), runtime, setting, asked, sources }
     }

@@ -29,6 +29,9 @@ pub fn gpu_problem() -> Option<GpuProblem> {
     }
 }
 
+/// What draws the window: Metal, through wgpu.
+pub const RENDERER: eframe::Renderer = eframe::Renderer::Wgpu;
+
 /// Whether the processor itself draws the window: never on macOS, where Metal does.
 pub fn is_drawn_by_software(_context: &CreationContext<'_>) -> bool {
     false
