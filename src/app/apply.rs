@@ -170,8 +170,10 @@ impl WindowApp {
 
     fn run_again(&mut self, id: SessionId) {
         let (Some(model), None) = (self.model.clone(), &self.run) else { return };
+        if let Some(obstacle) = self.state.other_model() {
+            return self.state.notify(Tone::Problem, obstacle);
+        }
         let Some(config) = self.state.run.as_mut().and_then(|run| run.run_again(id)) else { return };
-        let config = ParallelConfig { model: model.summary().source.clone(), ..config };
         match LiveRun::start(&model, config, None, self.pace.wake(), self.wake.clone()) {
             Ok(run) => self.run = Some(run),
             Err(invalid) => self.state.notify(Tone::Problem, invalid.to_string()),

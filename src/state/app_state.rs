@@ -165,10 +165,24 @@ impl AppState {
         if let Some(obstacle) = self.engine_obstacle() {
             return Some(obstacle);
         }
-        if self.model.source() != Some(&report.config.model) {
-            return Some(format!("This run is of {}: load that model to verify it", report.model));
+        if let Some(obstacle) = self.other_model() {
+            return Some(obstacle);
         }
         report.sessions.iter().all(|session| session.tokens == 0).then(|| "No session gave a token".into())
+    }
+
+    /// Why the loaded model can't give the same tokens as the run that is shown; none where it is the run's own.
+    pub fn other_model(&self) -> Option<String> {
+        let (run, model) = (self.run.as_ref()?, self.model.loaded()?);
+        let name = &run.model;
+        if model.source != run.config.model {
+            return Some(format!("This run is of {name}: load that model first"));
+        }
+        let held = |bits: Option<u32>| bits.map_or("as stored".to_owned(), |bits| format!("packed to {bits} bits"));
+        let (then, now) = (held(run.packed_bits), held(model.facts.packed_bits));
+        (then != now).then(|| {
+            format!("This run is of {name} with its weights {then}, and now they are {now}: load that model so first")
+        })
     }
 
     /// Why the model can't run in `execution`.

@@ -157,6 +157,28 @@ fn a_run_of_another_model_is_not_verified() {
     });
     assert!(!bench.is_enabled("Verify"));
     assert!(bench.state().verify_obstacle().unwrap().contains("load that model"));
+    bench.click("Run session 0 again");
+    assert!(bench.says("load that model first"));
+    assert!(!bench.state().run_is_active());
+}
+
+#[test]
+fn a_run_on_weights_of_other_bits_is_neither_verified_nor_run_again() {
+    let mut setting = Setting::default();
+    let file = setting.path().join("packed.json");
+    setting.answers = vec![Some(file.clone())];
+    let mut bench = Bench::open(setting);
+    bench.run_to_end();
+    let mut report = bench.state().run.as_ref().unwrap().report.clone().unwrap();
+    report.packed_bits = Some(4);
+    std::fs::write(&file, serde_json::to_string(&report).unwrap()).unwrap();
+    bench.click("Recent runs");
+    bench.click("Open run…");
+    bench.wait("the run", |state| state.run.as_ref().is_some_and(|run| run.packed_bits == Some(4)));
+    assert!(!bench.is_enabled("Verify"));
+    bench.click("Run session 0 again");
+    assert!(bench.says("with its weights packed to 4 bits, and now they are as stored"));
+    assert!(!bench.state().run_is_active());
 }
 
 #[test]
