@@ -39,7 +39,7 @@ impl<'a> Paragraph<'a> {
             let is_left_to_right = levels.get(run.start).is_none_or(Level::is_ltr);
             let part = &self.info.text[run];
             if is_left_to_right {
-                shown.push_str(part);
+                numbered(part, &mut shown);
             } else {
                 turned(part, &mut shown);
             }
@@ -67,6 +67,22 @@ fn turned(run: &str, shown: &mut String) {
             None => shown.push_str(unit),
         }
     }
+}
+
+/// Appends a left-to-right run. Shaping turns the digits of right-to-left scripts too, though they are read from left
+/// to right: here they are turned before.
+fn numbered(run: &str, shown: &mut String) {
+    let is_digit =
+        |character: char| matches!(character, '\u{660}'..='\u{669}' | '\u{66b}' | '\u{66c}' | '\u{6f0}'..='\u{6f9}');
+    let mut rest = run;
+    while let Some(start) = rest.find(is_digit) {
+        let (before, number) = rest.split_at(start);
+        let end = number.find(|character| !is_digit(character)).unwrap_or(number.len());
+        shown.push_str(before);
+        shown.extend(number[..end].chars().rev());
+        rest = &number[end..];
+    }
+    shown.push_str(rest);
 }
 
 /// Whether egui shapes the character together with the right-to-left letters beside it: the text font, which has none
@@ -98,6 +114,11 @@ mod tests {
         assert_eq!(shown("אחת שתים שלוש"), "שלוש שתים אחת");
         assert_eq!(shown("אחת (שתים) 12 MLX שלוש."), ".שלוש MLX 12 (שתים) אחת");
         assert_eq!(shown("one two שתים אחת three"), "one two אחת שתים three");
+    }
+
+    #[test]
+    fn digits_of_right_to_left_scripts_are_turned_for_shaping_to_turn_back() {
+        assert_eq!(shown("أرقام ١٢٣ و 456"), "456 و ٣٢١ أرقام");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::panel;
 use super::scene::Scene;
 use super::stream_text::StreamText;
-use super::theme::{PANEL_MIN_HEIGHT, PANEL_MIN_WIDTH, STEP};
+use super::theme::{PANEL_MIN_HEIGHT, PANEL_MIN_WIDTH, PANEL_SCROLLED_HEIGHT, STEP};
 use super::widgets;
 use egui::{Rect, ScrollArea, Ui, Vec2, pos2, vec2};
 
@@ -42,7 +42,7 @@ impl GridShape {
         let best = fitting.min_by(|one, other| unevenness(one).total_cmp(&unevenness(other)));
         best.unwrap_or_else(|| {
             let shape = shape(most);
-            Self { size: vec2(shape.size.x, PANEL_MIN_HEIGHT), ..shape }
+            Self { size: vec2(shape.size.x, PANEL_SCROLLED_HEIGHT), ..shape }
         })
     }
 }

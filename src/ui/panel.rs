@@ -168,7 +168,7 @@ fn tokens(ui: &mut Ui, panel: &Panel) {
             if room >= STEP {
                 let (rect, _) = ui.allocate_exact_size(vec2(room, ROW_HEIGHT - HALF), egui::Sense::hover());
                 let rates: Vec<f32> = panel.curve.rates().collect();
-                widgets::curve(ui, rect, rates.into_iter(), BUCKETS, color);
+                widgets::curve(ui, rect, rates.into_iter(), BUCKETS, Align::Max, color);
             }
         });
     });
@@ -228,7 +228,7 @@ fn footer(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {
     let (share, color) = match panel.state {
         SessionState::Prefill => {
             let total = panel.prompt_tokens.unwrap_or(0).max(1);
-            (panel.prefilled as f32 / total as f32, palette.warn)
+            (panel.prefilled as f32 / total as f32, palette.prefill)
         }
         state => {
             (panel.progress(), if state == SessionState::Decoding { palette.accent } else { palette.state(state) })

@@ -7,8 +7,10 @@ use crate::protocol::bytes;
 use crate::state::{BUCKETS, ExportFormat, FileAction, RunAction, RunPhase, RunState, STATES, Show};
 use egui::{Align, Layout, RichText, Sense, Ui, vec2};
 
-/// Width of the figures to the right of the curve, with the steps between.
-const OTHER_FIGURES: f32 = 72.0 + 64.0 + 88.0 + 88.0 + 64.0 + 5.0 * STEP;
+/// Width of the first figure.
+const THROUGHPUT: f32 = 104.0;
+/// Width of all figures, with the steps between them and beside the curve.
+const FIGURES: f32 = THROUGHPUT + 72.0 + 64.0 + 88.0 + 88.0 + 64.0 + 6.0 * STEP;
 
 /// Draws the header of `run`.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
@@ -23,16 +25,17 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, run: &RunState) {
 fn figures(ui: &mut Ui, scene: &Scene<'_>, run: &RunState) {
     let palette = Palette::of(ui);
     let totals = run.totals();
+    let room = ui.available_width();
     // In a narrow window the last figures stand below the first ones.
     ui.with_layout(Layout::left_to_right(Align::Min).with_main_wrap(true), |ui| {
         ui.spacing_mut().item_spacing.x = STEP;
-        widgets::figure(ui, "Throughput", &format!("{:.1}", totals.tokens_per_second), "tok/s", 104.0);
+        widgets::figure(ui, "Throughput", &format!("{:.1}", totals.tokens_per_second), "tok/s", THROUGHPUT);
         let rates: Vec<f32> = run.curve.rates().collect();
         // A run from a file has no curve.
         if run.is_active() || !rates.is_empty() {
-            let width = (ui.available_width() - OTHER_FIGURES).clamp(32.0, 320.0);
+            let width = (room - FIGURES).clamp(32.0, 320.0);
             let (rect, _) = ui.allocate_exact_size(vec2(width, 40.0), Sense::hover());
-            widgets::curve(ui, rect, rates.into_iter(), BUCKETS, palette.accent_text);
+            widgets::curve(ui, rect, rates.into_iter(), BUCKETS, Align::Min, palette.accent_text);
         }
         widgets::figure(ui, "Total tokens", &totals.tokens.to_string(), "", 72.0);
         widgets::figure(ui, "Elapsed", &format!("{:.1}", run.elapsed_s), "s", 64.0);

@@ -21,8 +21,10 @@ pub const TOP_BAR_HEIGHT: f32 = 56.0;
 pub const SIDE_WIDTH: f32 = 256.0;
 /// The least width of a session's panel.
 pub const PANEL_MIN_WIDTH: f32 = 232.0;
-/// The least height of a session's panel.
-pub const PANEL_MIN_HEIGHT: f32 = 208.0;
+/// The least height of a session's panel where all of them fit.
+pub const PANEL_MIN_HEIGHT: f32 = 184.0;
+/// The height of a session's panel where they have to be scrolled.
+pub const PANEL_SCROLLED_HEIGHT: f32 = 208.0;
 /// Width of the sheets over the window.
 pub const SHEET_WIDTH: f32 = 560.0;
 /// Width of fields that hold a number.
@@ -87,6 +89,8 @@ pub struct Palette {
     pub good: Color32,
     /// Is on its way, or deserves a look.
     pub warn: Color32,
+    /// Fill of a prompt's reading.
+    pub prefill: Color32,
     /// Went wrong.
     pub bad: Color32,
     /// Behind a notice of something gone wrong.
@@ -110,6 +114,7 @@ const LIGHT: Palette = Palette {
     accent_faint: Color32::from_rgb(0xE3, 0xE8, 0xFB),
     good: Color32::from_rgb(0x1F, 0x7A, 0x4D),
     warn: Color32::from_rgb(0x9A, 0x64, 0x0A),
+    prefill: Color32::from_rgb(0xE3, 0xA6, 0x3A),
     bad: Color32::from_rgb(0xB9, 0x2C, 0x2C),
     bad_faint: Color32::from_rgb(0xFB, 0xE9, 0xE7),
 };
@@ -131,6 +136,7 @@ const DARK: Palette = Palette {
     accent_faint: Color32::from_rgb(0x24, 0x2C, 0x4B),
     good: Color32::from_rgb(0x62, 0xC4, 0x92),
     warn: Color32::from_rgb(0xE0, 0xB0, 0x55),
+    prefill: Color32::from_rgb(0xE0, 0xB0, 0x55),
     bad: Color32::from_rgb(0xF0, 0x82, 0x7C),
     bad_faint: Color32::from_rgb(0x3A, 0x20, 0x22),
 };

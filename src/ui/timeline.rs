@@ -67,8 +67,11 @@ fn stretches(panel: &Panel, now_s: f64, palette: &Palette) -> Vec<(f64, f64, Col
     let prefill = line.prefill_s.unwrap_or(end);
     let first = line.first_token_s.unwrap_or(end);
     let decoding = if panel.state == SessionState::Failed { palette.bad } else { palette.accent };
-    let all =
-        [(line.submitted_s, prefill, palette.control_hovered), (prefill, first, palette.warn), (first, end, decoding)];
+    let all = [
+        (line.submitted_s, prefill, palette.control_hovered),
+        (prefill, first, palette.prefill),
+        (first, end, decoding),
+    ];
     all.into_iter().filter(|(from, to, _)| to > from).collect()
 }
 
@@ -104,7 +107,8 @@ fn scale(ui: &Ui, lanes: Rect, span: f64, palette: &Palette) {
 /// What the colours mean.
 pub fn legend(ui: &mut Ui) {
     let palette = Palette::of(ui);
-    for (name, color) in [("queued", palette.control_hovered), ("prefill", palette.warn), ("decoding", palette.accent)]
+    for (name, color) in
+        [("queued", palette.control_hovered), ("prefill", palette.prefill), ("decoding", palette.accent)]
     {
         let (rect, _) = ui.allocate_exact_size(vec2(STEP, STEP), Sense::hover());
         ui.painter().rect_filled(rect, CornerRadius::same(2), color);

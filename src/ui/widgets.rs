@@ -221,8 +221,16 @@ pub fn figure_sized(ui: &mut Ui, name: &str, value: &str, unit: &str, width: f32
 /// The least width of a curve's slot: narrower ones make a comb of it.
 const SLOT: f32 = 3.0;
 
-/// A small curve of rates over time, filled below: as many of the last ones as have room.
-pub fn curve(ui: &Ui, rect: Rect, rates: impl ExactSizeIterator<Item = f32> + Clone, slots: usize, color: Color32) {
+/// A small curve of rates over time, filled below: as many of the last ones as have room. One that does not fill it yet
+/// stands at its `side`.
+pub fn curve(
+    ui: &Ui,
+    rect: Rect,
+    rates: impl ExactSizeIterator<Item = f32> + Clone,
+    slots: usize,
+    side: Align,
+    color: Color32,
+) {
     let slots = slots.min((rect.width() / SLOT) as usize + 1);
     let older = rates.len().saturating_sub(slots);
     let rates = rates.skip(older);
@@ -232,7 +240,8 @@ pub fn curve(ui: &Ui, rect: Rect, rates: impl ExactSizeIterator<Item = f32> + Cl
         return;
     }
     let step = rect.width() / (slots - 1) as f32;
-    let start = rect.right() - step * (count - 1) as f32;
+    let spare = rect.width() - step * (count - 1) as f32;
+    let start = rect.left() + spare * side.to_factor();
     let points: Vec<_> = rates
         .enumerate()
         .map(|(place, rate)| pos2(start + step * place as f32, rect.bottom() - rect.height() * rate / top))

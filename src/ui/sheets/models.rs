@@ -44,7 +44,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, input: &mut ModelsSheet) {
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                         let palette = Palette::of(ui);
                         if is_loaded {
-                            widgets::badge(ui, "Loaded", palette.accent_text, palette.accent_faint);
+                            widgets::badge(ui, "Loaded", palette.accent_text, palette.surface);
                         } else if entry.fits == Some(false) {
                             widgets::badge(ui, "Too large here", palette.warn, palette.control);
                         }

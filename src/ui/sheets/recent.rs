@@ -22,8 +22,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
             let config = &record.config;
             let sessions = if config.sessions == 1 { "session" } else { "sessions" };
             let title = format!("{} {sessions}, {}", config.sessions, config.execution);
+            let packed = record.packed_bits.map(|bits| format!(" · {bits} bits")).unwrap_or_default();
             let detail = format!(
-                "{} · temperature {:.2} · max tokens {} · {} tokens",
+                "{}{packed} · temperature {:.2} · max tokens {} · {} tokens",
                 record.model, config.temperature, config.max_tokens, record.total_tokens
             );
             let chosen = choice(ui, &format!("Open the run of {}", record.ended), false, |ui| {
