@@ -18,7 +18,7 @@ from pathlib import Path
 
 BINARY = Path(__file__).resolve().parent.parent / "target" / "release" / "llmeval"
 MODELS = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "llmeval" / "models"
-RUN = {"sessions": 8, "max_tokens": 160, "temperature": 0.7}
+RUN = {"sessions": 8, "max_tokens": 400, "temperature": 0.7}
 RUN_BUTTON = ("1184", "28")
 PATIENCE = 300
 

@@ -24,7 +24,7 @@ shot() { import -window root "$1"; }
 for theme in light dark; do
   cat >"$home/config/llmeval/settings.json" <<JSON
 { "version": 1, "theme": "$theme", "view": "parallel", "window_size": [1280, 800],
-  "parallel": { "sessions": 8, "max_tokens": 160, "temperature": 0.7 } }
+  "parallel": { "sessions": 8, "max_tokens": 400, "temperature": 0.7 } }
 JSON
   XDG_DATA_HOME=$home/data XDG_CONFIG_HOME=$home/config XDG_STATE_HOME=$home/state XDG_RUNTIME_DIR=$home WINIT_X11_SCALE_FACTOR=1 "$program" &
   window=$!
