@@ -181,7 +181,9 @@ impl AppState {
         let held = |bits: Option<u32>| bits.map_or("as stored".to_owned(), |bits| format!("packed to {bits} bits"));
         let (then, now) = (held(run.packed_bits), held(model.facts.packed_bits));
         (then != now).then(|| {
-            format!("This run is of {name} with its weights {then}, and now they are {now}: load that model so first")
+            format!(
+                "This run is of {name} with its weights {then}, and now they are {now}: load the model that way first"
+            )
         })
     }
 
