@@ -322,6 +322,12 @@ impl Bench {
         output.viewport_output.values().map(|viewport| viewport.repaint_delay).min().unwrap_or(Duration::MAX)
     }
 
+    /// Whether the last frame asked for no other one.
+    pub fn is_idle(&self) -> bool {
+        let output = self.harness.as_ref().unwrap().output();
+        output.viewport_output.values().all(|viewport| viewport.repaint_delay > Duration::from_secs(3600))
+    }
+
     /// A folder in the mlx-community layout, as far as the window looks at it.
     pub fn model_folder(path: &Path) -> PathBuf {
         std::fs::create_dir_all(path).unwrap();
