@@ -220,9 +220,8 @@ impl Rope {
 
     /// x [T, heads, head_dim], rotated.
     pub fn apply(&self, x: &Array, positions: &Positions) -> MlxResult<Array> {
-        match &positions.tables {
-            Some(tables) => {
-                let Table { cosines, sines } = positions.table(&self.rotation, tables);
+        match self.table(positions) {
+            Some((cosines, sines)) => {
                 let sines = sines.as_dtype(x.dtype())?;
                 x.multiply(cosines.as_dtype(x.dtype())?)?.add(self.rotation.swap_pairs(x)?.multiply(sines)?)
             }
@@ -236,7 +235,7 @@ impl Rope {
             Some(amplitude) => Some(x.multiply(amplitude.as_dtype(x.dtype())?)?),
             None => None,
         };
-        let Rotation { dims, traditional, scale, .. } = *self.rotation;
+        let (dims, traditional, scale) = (self.rotated(), self.is_traditional(), self.rotation.scale);
         let (x, base, freqs) = (amplified.as_ref().unwrap_or(x), self.base, self.freqs.as_ref());
         let (count, heads, head_dim) = (x.dim(0), x.dim(1), x.dim(2));
         match &positions.places {
