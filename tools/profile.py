@@ -4,8 +4,8 @@
 tools/profile.py [EXECUTION]      batched where left out; needs perf and a release build
 
 Sampling starts when the prompts are read. The engine's thread puts operations together (host), MLX's computes them, and
-helpers take their share of each product. A step waits for MLX's thread, so shares are given of its time. Meant for a
-processor with kernels of llmeval's own (src/model/cpu); elsewhere the products are OpenBLAS's.
+helpers take their share of each product. A step waits for MLX's thread, so shares are given of its time; what a sample
+belongs to is told from its call stack. Meant for a processor with kernels of llmeval's own (src/model/cpu).
 """
 
 import re
@@ -16,65 +16,62 @@ from pathlib import Path
 
 BINARY = Path(__file__).resolve().parent.parent / "target" / "release" / "llmeval"
 SECONDS_TO_LOAD_AND_READ = 3
+SAMPLES_A_SECOND = 299
+# The first pattern that a stack holds.
 KINDS = [
-    ("products with the model's matrices, and scores of attention", r"Product::strips|outputs_first|gemm|openblas"),
-    ("values of attention", r"Product::columns|inputs_first"),
-    ("waiting for the helpers' last part", r"team::"),
-    ("softmax, norms, rotations, gates", r"model::cpu"),
-    ("copies (caches, splits)", r"copy|memmove|memcpy|memset"),
-    ("sampling, and other operations of MLX", r"reduc|binary|unary|ternary|Select|Multiply|Add|sort|random|threefry|pow|exp"),
-    ("memory (malloc, page faults)", r"malloc|free|fault|page|mmap|munmap|unlink_chunk|alloc|clear_"),
+    ("products with the model's matrices", r"product::Times|gemm|openblas"),
+    ("attention", r"cpu::attend"),
+    ("norms, rotations, gates", r"model::cpu"),
+    ("sampling: operations on the logits", r"arg_reduce|reduc|random|threefry|sort|Log|Exp|Divide|Softmax|Select|Subtract|Multiply|Power"),
+    ("other operations of MLX: copies, additions", r"copy|Add|slice|gather|Concatenate|binary|unary"),
 ]
+MLX_THREAD, HELPER = r"StreamThread::thread_fn", r"Shared::help|team::"
 
 
 def main():
     execution = sys.argv[1] if len(sys.argv) > 1 else "batched"
-    for sessions, tokens in [(1, 300), (16, 200)]:
+    for sessions, tokens in [(1, 400), (16, 250)]:
         with tempfile.NamedTemporaryFile(suffix=".perf") as data:
-            record = ["perf", "record", "--quiet", "-e", "cpu-clock", "-F", "999", "-o", data.name]
-            record += ["-D", str(1000 * SECONDS_TO_LOAD_AND_READ), "--", BINARY, "parallel"]
+            record = ["perf", "record", "--quiet", "-e", "cpu-clock", "-F", SAMPLES_A_SECOND, "--call-graph", "dwarf,8192"]
+            record += ["-o", data.name, "-D", 1000 * SECONDS_TO_LOAD_AND_READ, "--", BINARY, "parallel"]
             record += ["--execution", execution, "--sessions", sessions, "--max-tokens", tokens, "--quiet", "--json"]
             subprocess.run([str(part) for part in record], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             print(f"\n{sessions} sessions, {execution}\n\n{table(samples(data.name))}")
 
 
 def samples(data):
-    """{thread: {symbol: share}}, shares in percent of all samples."""
-    report = ["perf", "report", "-f", "-i", data, "--no-children", "--sort", "pid,comm,dso,symbol", "-g", "none", "--stdio"]
-    lines = subprocess.run(report, check=True, capture_output=True, text=True).stdout.splitlines()
-    threads = {}
-    for line in lines:
-        found = re.match(r"\s*([\d.]+)%\s+(\d+):(\S+)\s+\S+\s+(\S+)\s+\[[.k]\]\s+(.*)", line)
+    """(thread, seconds, stack) of each sample."""
+    script = ["perf", "script", "-f", "-i", data, "-F", "tid,time,ip,sym"]
+    text = subprocess.run(script, check=True, capture_output=True, text=True).stdout
+    for block in text.split("\n\n"):
+        head, _, stack = block.strip("\n").partition("\n")
+        found = re.match(r"\s*(\d+)\s+([\d.]+):", head)
         if found:
-            share, thread, _, library, symbol = found.groups()
-            key = f"{library} {symbol.strip()}"
-            threads.setdefault(thread, {})[key] = threads.get(thread, {}).get(key, 0) + float(share)
-    return threads
+            yield found[1], float(found[2]), stack
 
 
-def table(threads):
-    total = lambda symbols: sum(symbols.values())
-    products = lambda symbols: sum(share for symbol, share in symbols.items() if re.search(KINDS[0][1], symbol))
-    # Helpers look for work between two products; the thread that calls them doesn't.
-    looks = lambda symbols: sum(share for symbol, share in symbols.items() if re.search("yield|schedule|help", symbol))
-    busy = sorted(threads.values(), key=total, reverse=True)
-    computing = [symbols for symbols in busy if products(symbols) > 0.1 * total(symbols)]
-    mlx = min(computing, key=looks)
-    host = next(symbols for symbols in busy if not any(symbols is other for other in computing))
-    shares, rest = {}, 0
-    for symbol, share in mlx.items():
-        kind = next((name for name, pattern in KINDS if re.search(pattern, symbol)), None)
-        if kind:
-            shares[kind] = shares.get(kind, 0) + share
-        else:
-            rest += share
+def table(taken):
+    taken = list(taken)
+    times = [seconds for _, seconds, _ in taken]
+    whole = (max(times) - min(times)) * SAMPLES_A_SECOND
+    mlx_threads = {thread for thread, _, stack in taken if re.search(MLX_THREAD, stack)}
+    helpers = {thread for thread, _, stack in taken if re.search(HELPER, stack)} - mlx_threads
+    host = sum(thread not in mlx_threads | helpers for thread, _, _ in taken)
+    shares, rest, of_mlx = {name: 0 for name, _ in KINDS}, 0, 0
+    for thread, _, stack in taken:
+        if thread in mlx_threads:
+            of_mlx += 1
+            kind = next((name for name, pattern in KINDS if re.search(pattern, stack)), None)
+            if kind:
+                shares[kind] += 1
+            else:
+                rest += 1
+    rows = list(shares.items())
     # What MLX's thread didn't run for, it waited for the host.
-    whole = max(map(total, computing))
-    rows = sorted(shares.items(), key=lambda row: -row[1])
-    rows += [("the rest of MLX's thread: its queue, mostly", rest), ("MLX's thread waits for the host", whole - total(mlx))]
+    rows += [("the rest of MLX's thread: its queue, mostly", rest), ("MLX's thread waits for the host", whole - of_mlx)]
     lines = ["| | share of a step's time |", "|---|---|"]
-    lines += [f"| {name} | {share / whole:.0%} |" for name, share in rows]
-    lines.append(f"\nThe host's own work, some of it at the same time: {total(host) / whole:.0%}.")
+    lines += [f"| {name} | {max(0, count) / whole:.0%} |" for name, count in rows]
+    lines.append(f"\nThe host's own work, most of it at the same time: {host / whole:.0%}.")
     return "\n".join(lines)
 
 
