@@ -194,7 +194,8 @@ const CARD_HEIGHT: f32 = widgets::FIGURE_HEIGHT + CARD_EDGES;
 fn card_widths(ui: &Ui, names: &[&str]) -> Vec<f32> {
     let font = egui::TextStyle::Small.resolve(ui.style());
     let width_of = |name: &str| {
-        let galley = ui.fonts_mut(|fonts| fonts.layout_no_wrap(name.to_owned(), font.clone(), egui::Color32::WHITE));
+        let galley =
+            ui.fonts_mut(|fonts| fonts.layout_no_wrap(name.to_owned(), font.clone(), egui::Color32::PLACEHOLDER));
         galley.size().x.ceil() + CARD_EDGES
     };
     let least: Vec<f32> = names.iter().map(|name| width_of(name)).collect();

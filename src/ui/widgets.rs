@@ -63,7 +63,7 @@ pub fn switch(ui: &mut Ui, is_on: &mut bool, label: &str, help: &str) -> Respons
         let radius = rect.height() / 2.0;
         ui.painter().rect_filled(rect, CornerRadius::same(radius as u8), track);
         let x = egui::lerp(rect.left() + radius..=rect.right() - radius, share);
-        ui.painter().circle_filled(pos2(x, rect.center().y), radius - 3.0, Color32::WHITE);
+        ui.painter().circle_filled(pos2(x, rect.center().y), radius - 3.0, palette.on_accent);
         focus_ring(ui, &response, rect.expand(2.0));
         response.on_hover_text(help)
     })
