@@ -1,7 +1,7 @@
 //! Grouped-query self-attention.
 
 use super::cuda::{self, HeadsPlan};
-use super::kernels::{self, Heads};
+use super::kernels;
 use super::kv::{Attend, AttentionSettings};
 use super::linear::{Linear, Projections, Weight};
 use super::norm::RmsNorm;
@@ -58,6 +58,9 @@ impl HeadNorm {
     }
 }
 
+/// The weights [head_dim] of the queries' and the keys' root mean square norm, and its ε.
+pub type HeadNorms<'a> = (&'a Array, &'a Array, f32);
+
 /// What one pass over the layers needs besides the hidden states.
 pub struct Step<'a> {
     /// Where the tokens stand.
@@ -83,11 +86,16 @@ impl Attention {
         if let Some(output) = step.attend.attend_product(layer, x, plan, self.settings)? {
             return Ok(output);
         }
-        let (heads, kv_heads) = (self.heads, self.kv_heads);
         let ready = cuda::normed_and_rotated(x, step.positions.array(), plan)?;
-        let values = self.heads(x, heads + 2 * kv_heads)?.try_index((.., heads + kv_heads..))?;
-        let (queries, keys) = (ready.try_index((.., ..heads))?, ready.try_index((.., heads..))?);
+        let [queries, keys, values] = self.parts(x, &ready)?;
         step.attend.attend(layer, &queries, &keys, &values, self.settings)
+    }
+
+    /// Queries, keys and values where a kernel made `ready` [T, heads + kv_heads, head_dim] of their product `all`.
+    fn parts(&self, all: &Array, ready: &Array) -> Result<[Array; 3]> {
+        let (heads, kv_heads) = (self.heads, self.kv_heads);
+        let values = self.heads(all, heads + 2 * kv_heads)?.try_index((.., heads + kv_heads..))?;
+        Ok([ready.try_index((.., ..heads))?, ready.try_index((.., heads..))?, values])
     }
 
     /// x [T, hidden] → queries [T, heads, head_dim], keys and values [T, kv_heads, head_dim], normed and rotated.
@@ -97,9 +105,7 @@ impl Attention {
             Projections::Fused { linear, ends } => {
                 let all = linear.forward(x)?;
                 if let Some(ready) = self.normed_and_rotated(&all, positions) {
-                    let ready = ready?;
-                    let values = self.heads(&all, heads + 2 * kv_heads)?.try_index((.., heads + kv_heads..))?;
-                    return Ok([ready.try_index((.., ..heads))?, ready.try_index((.., heads..))?, values]);
+                    return self.parts(&all, &ready?);
                 }
                 if let (None, None) = (&self.q_norm, &self.k_norm) {
                     // Queries and keys are neighbours in the product and rotate together.
@@ -121,9 +127,7 @@ impl Attention {
 
     /// Queries and keys of `all` [T, (heads + 2 · kv_heads) · head_dim] by one kernel, where there is one for them.
     fn normed_and_rotated(&self, all: &Array, positions: &Positions) -> Option<Result<Array>> {
-        let heads =
-            Heads { queries: self.heads, keys: self.kv_heads, head_dim: self.head_dim, norms: self.head_norms()? };
-        kernels::normed_and_rotated(all, &heads, self.rope.as_ref()?, positions)
+        kernels::normed_and_rotated(all, self, self.head_norms()?, self.rope.as_ref()?, positions)
     }
 
     /// How one kernel norms and rotates, keeps and attends the newest tokens on an NVIDIA GPU, where there is one.
@@ -136,7 +140,7 @@ impl Attention {
     }
 
     /// The weights of the queries' and the keys' norm and its ε, where there is one; none where the kernels don't take them.
-    fn head_norms(&self) -> Option<Option<(&Array, &Array, f32)>> {
+    fn head_norms(&self) -> Option<Option<HeadNorms<'_>>> {
         match (&self.q_norm, &self.k_norm) {
             (None, None) => Some(None),
             (Some(HeadNorm::EachHead(queries)), Some(HeadNorm::EachHead(keys))) if queries.eps() == keys.eps() => {

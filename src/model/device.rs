@@ -16,10 +16,7 @@ pub struct ComputeDevice {
 impl ComputeDevice {
     /// MLX's default device: a GPU where this build of MLX has one that works, else the CPU.
     pub fn detect() -> Self {
-        let is_gpu = Device::try_default()
-            .and_then(|device| device.get_type())
-            .is_ok_and(|kind| matches!(kind, DeviceType::Gpu));
-        let (kind, reason) = if is_gpu {
+        let (kind, reason) = if is_gpu() {
             (DeviceKind::Gpu, "MLX found a GPU: Metal on macOS, CUDA elsewhere")
         } else {
             (
@@ -37,4 +34,10 @@ impl ComputeDevice {
             DeviceKind::Gpu => Compute::AsStored,
         }
     }
+}
+
+/// Whether MLX's default device is a GPU.
+pub(super) fn is_gpu() -> bool {
+    let kind = Device::try_default().and_then(|device| device.get_type());
+    kind.is_ok_and(|kind| matches!(kind, DeviceType::Gpu))
 }

@@ -1,6 +1,7 @@
 //! Kernels of our own where this device has any: for NVIDIA's GPUs those in cuda, for processors with AVX-512 those in
 //! cpu. Each gives a row the same bits beside any others. Where there is none, MLX's operations do the work.
 
+use super::attention::{Attention, HeadNorms};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use super::cpu;
 use super::cuda;
@@ -22,19 +23,6 @@ pub struct Span {
 impl Span {
     /// What a row of padding sees: nothing.
     pub const NOTHING: Self = Self { room: 0, start: 0, end: 0 };
-}
-
-/// The heads of one layer's queries and keys.
-#[derive(Debug)]
-pub struct Heads<'a> {
-    /// Query heads.
-    pub queries: i32,
-    /// Key heads, and value heads.
-    pub keys: i32,
-    /// Width of one head.
-    pub head_dim: i32,
-    /// The weights [head_dim] of the queries' and the keys' root mean square norm and its ε, where there is one.
-    pub norms: Option<(&'a Array, &'a Array, f32)>,
 }
 
 /// Up to so many pairs of token and place each token of a prompt is attended by itself on a GPU: MLX's kernel plans anew for
@@ -81,32 +69,32 @@ pub fn rms_norm(x: &Array, weight: &Array, eps: f32) -> Option<Result<Array>> {
     None
 }
 
-/// x [rows, (queries + 2 · keys) · head_dim] → its queries and keys [rows, queries + keys, head_dim], normed and rotated.
-pub fn normed_and_rotated(x: &Array, heads: &Heads<'_>, rope: &Rope, positions: &Positions) -> Option<Result<Array>> {
+/// x [rows, (queries + 2 · keys) · head_dim] → its queries and keys [rows, queries + keys, head_dim], normed and rotated. On
+/// an NVIDIA GPU [`cuda::normed_and_rotated`] does that as a part of attention.
+pub fn normed_and_rotated(
+    x: &Array,
+    attention: &Attention,
+    norms: Option<HeadNorms<'_>>,
+    rope: &Rope,
+    positions: &Positions,
+) -> Option<Result<Array>> {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     if cpu::computes(x)
         && let Some((cosines, sines)) = rope.table(positions)
     {
         let plan = cpu::Heads {
-            queries: heads.queries as usize,
-            keys: heads.keys as usize,
-            head_dim: heads.head_dim as usize,
+            queries: attention.heads as usize,
+            keys: attention.kv_heads as usize,
+            head_dim: attention.head_dim as usize,
             rotated: rope.rotated() as usize,
             traditional: rope.is_traditional(),
-            eps: heads.norms.map(|(_, _, eps)| eps),
+            eps: norms.map(|(_, _, eps)| eps),
         };
-        let norms = heads.norms.map(|(queries, keys, _)| [queries, keys]);
+        let norms = norms.map(|(queries, keys, _)| [queries, keys]);
         return Some(cpu::normed_and_rotated(x, &cosines, &sines, norms, plan));
     }
-    let plan = cuda::HeadsPlan {
-        queries: heads.queries,
-        keys: heads.keys,
-        head_dim: heads.head_dim,
-        norms: heads.norms,
-        frequencies: rope.frequencies()?,
-        traditional: rope.is_traditional(),
-    };
-    plan.is_taken(x.dtype()).then(|| cuda::normed_and_rotated(x, positions.array(), &plan))
+    let _ = (x, attention, norms, rope, positions);
+    None
 }
 
 /// Whether such heads are attended here.

@@ -24,6 +24,7 @@ pub use heads::{Heads, normed_and_rotated};
 pub use norm::rms_norm;
 pub use product::product;
 
+use super::device::is_gpu;
 use mlx_rs::{Array, Dtype};
 use std::sync::OnceLock;
 
@@ -31,10 +32,7 @@ use std::sync::OnceLock;
 pub fn is_available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
-        let has_gpu = mlx_rs::Device::try_default()
-            .and_then(|device| device.get_type())
-            .is_ok_and(|kind| matches!(kind, mlx_rs::DeviceType::Gpu));
-        !has_gpu
+        !is_gpu()
             && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
