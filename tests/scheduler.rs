@@ -48,6 +48,29 @@ fn chunks_are_sized_by_the_measured_pace_so_that_streams_are_held_no_longer_than
 }
 
 #[test]
+fn a_device_that_became_slower_is_noticed_before_the_stall_budget_is_spent() {
+    let settings = EngineSettings { max_stall: Duration::from_millis(200), ..EngineSettings::default() };
+    let mut pace = PrefillPace::default();
+    for _ in 0..4 {
+        pace.record(100, 100, Duration::from_millis(100));
+    }
+    let chunk = pace.chunk_tokens(&settings, true);
+    let first = pace.first_piece(&settings, chunk);
+    assert!(first < chunk, "{first} of {chunk}");
+    let second = |pace: &PrefillPace, spent| pace.second_piece(&settings, chunk - first, Duration::from_millis(spent));
+    assert_eq!(second(&pace, first as u64), chunk - first, "at the pace expected all of it is read");
+    assert!(second(&pace, 100) < chunk - first, "what was lost to something else is not spent again");
+    pace.record(first, first, Duration::from_millis(2 * first as u64));
+    assert_eq!(second(&pace, 2 * first as u64), 0, "at half the pace nothing more fits");
+}
+
+#[test]
+fn a_chunk_that_no_time_bounds_is_read_in_one_piece() {
+    let pace = PrefillPace::default();
+    assert_eq!(pace.first_piece(&EngineSettings::default(), EngineSettings::default().max_chunk), 512);
+}
+
+#[test]
 fn where_no_stream_runs_only_the_largest_chunk_bounds_prefill() {
     let settings = EngineSettings { max_chunk: 300, ..EngineSettings::default() };
     let mut pace = PrefillPace::default();

@@ -172,16 +172,26 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    /// Reads one bounded chunk of prompts, in order of arrival.
+    /// Reads one bounded chunk of prompts.
     fn prefill(&mut self) {
         let streams_running = self.sessions.iter().any(|session| session.stage() == Stage::Decode);
         if !streams_running {
             self.opening = self.settings.max_chunk;
         }
-        let mut budget = match self.opening {
-            0 => self.pace.chunk_tokens(&self.settings, true),
-            opening => opening,
-        };
+        if self.opening > 0 {
+            self.opening = self.read_prompts(self.opening);
+            return;
+        }
+        let started = Instant::now();
+        let chunk = self.pace.chunk_tokens(&self.settings, true);
+        let first = self.pace.first_piece(&self.settings, chunk);
+        let left = chunk - first + self.read_prompts(first);
+        let second = self.pace.second_piece(&self.settings, left, started.elapsed());
+        self.read_prompts(second);
+    }
+
+    /// Reads up to `budget` tokens of prompts, in order of arrival; says how many of them it had no use for.
+    fn read_prompts(&mut self, mut budget: usize) -> usize {
         while let Some(chunk) = self.next_prefill(budget) {
             let started = Instant::now();
             let read = match self.choose_prompts(budget).as_slice() {
@@ -193,9 +203,7 @@ impl<B: Backend> Worker<B> {
             self.pace.record(budget, read, started.elapsed());
             budget = budget.saturating_sub(read);
         }
-        if self.opening > 0 {
-            self.opening = budget;
-        }
+        budget
     }
 
     /// Sessions that are next to read their prompts, in order of arrival, with how many tokens of each: one, or several
