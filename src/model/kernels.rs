@@ -97,27 +97,48 @@ pub fn normed_and_rotated(
     None
 }
 
+/// Whether tokens of this type are attended by [`attend_in_place`].
+pub fn attends_in_place(dtype: Dtype) -> bool {
+    has_dense_products() && dtype == Dtype::Float32
+}
+
+/// new: queries [rows, heads, head_dim], keys and values [rows, kv_heads, head_dim]; held: each session's keys and values
+/// [1, kv_heads, places, head_dim]. Writes each row's keys and values into those of the session that its span names as its
+/// room, at the span's last place, and attends the row over its span → [rows, heads · head_dim]. A row that sees nothing
+/// is written nowhere and gets zeros.
+///
+/// `held` is **written into**: nobody else may count on what it holds from the new tokens' places on.
+pub fn attend_in_place(new: [&Array; 3], held: &[[&Array; 2]], spans: &[Span], scale: f32) -> Result<Array> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    return cpu::attend_in_place(new, held, spans, scale);
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    {
+        let _ = (new, held, spans, scale);
+        Err(mlx_rs::error::Exception::custom("this device attends no tokens in place"))
+    }
+}
+
+/// Room for tokens that [`attend_in_place`] writes: f32 of `shape`, which holds anything before.
+pub fn unwritten(shape: &[i32]) -> Result<Array> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    return cpu::unwritten(shape);
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    mlx_rs::ops::zeros_dtype(shape, Dtype::Float32)
+}
+
 /// Whether such heads are attended here.
 pub fn attends(head_dim: i32, dtype: Dtype) -> bool {
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    if cpu::is_available() && dtype == Dtype::Float32 {
-        return true;
-    }
     cuda::attends(head_dim, dtype)
 }
 
 /// Whether `tokens` of a prompt that see up to `places` each are best attended here, where their heads are.
 pub fn attends_prompt(tokens: i32, places: i32) -> bool {
-    !cuda::is_available() || tokens.saturating_mul(places) <= MOST_PAIRS_ON_GPU
+    tokens.saturating_mul(places) <= MOST_PAIRS_ON_GPU
 }
 
 /// queries [rows, heads, head_dim], keys and values [rooms, kv_heads, places, head_dim], what each row sees →
 /// [rows, heads · head_dim]. A row that sees nothing gets zeros.
 pub fn attend(queries: &Array, keys: &Array, values: &Array, spans: &[Span], scale: f32) -> Result<Array> {
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    if cpu::computes(queries) {
-        return cpu::attend(queries, keys, values, spans, scale);
-    }
     let numbers: Vec<i32> = spans.iter().flat_map(|span| [span.room, span.start, span.end]).collect();
     let spans = Array::from_slice(&numbers, &[spans.len() as i32, 3]);
     cuda::attend(queries, keys, values, &spans, scale)

@@ -2,7 +2,7 @@
 
 use super::attention::Step;
 use super::decoder::Decoder;
-use super::kv::{KvCache, PrefillStep, PromptPart};
+use super::kv::{InPlaceStep, KvCache, PrefillStep, PromptPart};
 use super::probe::{BLOCK, LARGEST_PASS, rows_of_pass};
 use super::rope::Positions;
 use crate::protocol::DeviceKind;
@@ -34,8 +34,7 @@ pub(super) fn read_packed(decoder: &Decoder, device: DeviceKind, readings: &mut 
         Chunk { session, from: 0, tokens, rows: tokens }
     };
     let chunks: Vec<Chunk> = readings.iter().enumerate().map(chunk).collect();
-    pass(decoder, device, readings, &chunks)?;
-    eval(readings.iter().flat_map(|reading| reading.cache.arrays()))
+    eval(&pass(decoder, device, readings, &chunks)?.kept)
 }
 
 /// Reads in passes of whole blocks. Every session is cut at multiples of `chunk` tokens, counted from its prompt's
@@ -68,8 +67,7 @@ pub(super) fn read_in_blocks(
         if let Some(last) = together.last_mut() {
             last.rows += rows_of_pass(rows) - rows;
         }
-        pass(decoder, device, readings, together)?;
-        eval(readings.iter().flat_map(|reading| reading.cache.arrays()))?;
+        eval(&pass(decoder, device, readings, together)?.kept)?;
         rest = others;
     }
     Ok(())
@@ -78,11 +76,19 @@ pub(super) fn read_in_blocks(
 /// Reads the next tokens of one session; returns their hidden states [L, hidden], not evaluated.
 pub(super) fn read_alone(decoder: &Decoder, device: DeviceKind, reading: Reading<'_>) -> Result<Array> {
     let tokens = reading.tokens.len();
-    pass(decoder, device, &mut [reading], &[Chunk { session: 0, from: 0, tokens, rows: tokens }])
+    Ok(pass(decoder, device, &mut [reading], &[Chunk { session: 0, from: 0, tokens, rows: tokens }])?.hidden)
 }
 
-/// One pass, in which the rows behind a chunk's tokens are padding. Returns the hidden states [rows, hidden] of all.
-fn pass(decoder: &Decoder, device: DeviceKind, readings: &mut [Reading<'_>], chunks: &[Chunk]) -> Result<Array> {
+/// What a pass gives once it is evaluated.
+struct Pass {
+    /// The hidden states [rows, hidden] of all.
+    hidden: Array,
+    /// Arrays that need to be evaluated for the caches to hold the tokens.
+    kept: Vec<Array>,
+}
+
+/// One pass, in which the rows behind a chunk's tokens are padding.
+fn pass(decoder: &Decoder, device: DeviceKind, readings: &mut [Reading<'_>], chunks: &[Chunk]) -> Result<Pass> {
     let (mut ids, mut offsets, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     let mut lengths: Vec<i32> = readings.iter().map(|reading| reading.cache.length()).collect();
     for chunk in chunks {
@@ -101,10 +107,20 @@ fn pass(decoder: &Decoder, device: DeviceKind, readings: &mut [Reading<'_>], chu
     };
     let ids = Array::from_slice(&ids, &[ids.len() as i32]);
     let mut caches: Vec<&mut KvCache> = readings.iter_mut().map(|reading| &mut *reading.cache).collect();
-    let mut attend = PrefillStep::new(&mut caches, parts);
-    let hidden = decoder.hidden(&ids, &mut Step { positions: &positions, attend: &mut attend })?;
+    let (hidden, in_place) = if decoder.attends_in_place() {
+        let mut attend = InPlaceStep::prefill(&mut caches, &parts);
+        let hidden = decoder.hidden(&ids, &mut Step { positions: &positions, attend: &mut attend })?;
+        (hidden, attend.newest())
+    } else {
+        let mut attend = PrefillStep::new(&mut caches, parts);
+        (decoder.hidden(&ids, &mut Step { positions: &positions, attend: &mut attend })?, None)
+    };
     for (reading, length) in readings.iter_mut().zip(lengths) {
         reading.cache.advance(length - reading.cache.length());
     }
-    Ok(hidden)
+    let kept = match in_place {
+        Some(newest) => vec![newest],
+        None => readings.iter().flat_map(|reading| reading.cache.arrays().cloned()).collect(),
+    };
+    Ok(Pass { hidden, kept })
 }

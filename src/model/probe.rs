@@ -11,13 +11,14 @@ use super::attention::Attention;
 use super::decoder::Decoder;
 use super::experts::MixtureOfExperts;
 use super::kernels::{self, Span};
-use super::kv::{attend_one_token, attends_each_row};
+use super::kv::{AttentionSettings, attend_one_token, attends_each_row};
 use crate::engine::BackendError;
 use crate::protocol::DeviceKind;
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::{Array, Dtype, random};
+use std::ops::Range;
 
 /// How exact execution shares steps on this device with this model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +126,9 @@ fn plan(decoder: &Decoder, width: usize, device: DeviceKind) -> Result<Option<Ex
     for attention in decoder.layers.iter().take(DISTINCT_LAYERS).map(|layer| layer.attention()) {
         attends_alike &= attends_together_as_alone(attention, width, device, decoder.kv_shape.dtype)?;
         rows_stand_alone = rows_stand_alone && attends_ragged_as_alone(attention, decoder.kv_shape.dtype)?;
+    }
+    if decoder.attends_in_place() && !rows_stand_alone {
+        return Ok(None);
     }
     let reading = match device {
         DeviceKind::Cpu if rows_stand_alone && tokens_stand_alone(decoder)? => ExactReading::Freely,
@@ -281,6 +285,9 @@ fn attends_ragged_as_alone(attention: &Attention, dtype: Dtype) -> Result<bool> 
     let starts = [0, 3, 64, 200, 299];
     let (rows, end) = (starts.len() as i32, 300);
     let queries = noise(&[rows, heads, head_dim], 1, dtype)?;
+    if kernels::attends_in_place(dtype) {
+        return attends_in_place_as_alone(&queries, kv_heads, attention.settings);
+    }
     if !attends_each_row(&queries, attention.settings) {
         return Ok(false);
     }
@@ -294,6 +301,36 @@ fn attends_ragged_as_alone(attention: &Attention, dtype: Dtype) -> Result<bool> 
         let query = queries.try_index(row..row + 1)?;
         let alone = attend_one_token(&query, &own(&keys)?, &own(&values)?, None, attention.settings)?;
         if !alone.eq_exact(together.try_index(row..row + 1)?)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// [`attends_ragged_as_alone`] for rows that are attended in their own caches.
+fn attends_in_place_as_alone(queries: &Array, kv_heads: i32, settings: AttentionSettings) -> Result<bool> {
+    let (rows, head_dim) = (queries.dim(0), queries.dim(2));
+    if settings.softcap.is_some() {
+        return Ok(false);
+    }
+    let [keys, values] = [2, 3].map(|seed| noise(&[rows, kv_heads, head_dim], seed, queries.dtype()));
+    let (keys, values) = (keys?, values?);
+    let ends = (0..rows).map(|row| 1 + 75 * row);
+    let cache = |end: i32| noise(&[1, kv_heads, end + 7, head_dim], 4, queries.dtype());
+    let caches = ends.clone().map(|end| Ok([cache(end)?, cache(end)?])).collect::<Result<Vec<_>>>()?;
+    let attend = |rows: Range<i32>| {
+        let of_rows = |array: &Array| array.try_index(rows.clone());
+        let (queries, keys, values) = (&of_rows(queries)?, &of_rows(&keys)?, &of_rows(&values)?);
+        let held = caches[rows.start as usize..rows.end as usize].iter();
+        let held: Vec<_> = held.map(|[keys, values]| [keys, values]).collect();
+        let ends = ends.clone().skip(rows.start as usize);
+        let spans: Vec<Span> =
+            (0..rows.end - rows.start).zip(ends).map(|(room, end)| Span { room, start: 0, end }).collect();
+        kernels::attend_in_place([queries, keys, values], &held, &spans, settings.scale)
+    };
+    let together = attend(0..rows)?;
+    for row in 0..rows {
+        if !attend(row..row + 1)?.eq_exact(together.try_index(row..row + 1)?)? {
             return Ok(false);
         }
     }

@@ -1,6 +1,6 @@
 //! One session on the device: its KV cache, its sampling, its place in the prompt and in its random numbers.
 
-use super::kv::{KvCache, Seat, Slot};
+use super::kv::{AHEAD, KvCache, Seat, Slot};
 use super::sampler::{Draw, PENALTY_WINDOW};
 use crate::protocol::{Execution, Sampling, SessionRequest};
 use mlx_rs::Array;
@@ -20,6 +20,8 @@ pub struct Row {
     pub(super) next: NextToken,
     pub(super) hash_logits: bool,
     pub(super) execution: Execution,
+    /// How many tokens its cache is made for at once.
+    pub(super) expected_tokens: i32,
     sampling: Sampling,
     drawn: u64,
     recent: Option<Array>,
@@ -33,6 +35,16 @@ pub(super) enum RowKv {
     Together(Slot),
     /// With rows that are attended by themselves.
     Apart(Seat),
+}
+
+impl RowKv {
+    /// The cache, where it is the row's own.
+    pub fn own(&mut self) -> Option<&mut KvCache> {
+        match self {
+            Self::Own(cache) => Some(cache),
+            Self::Together(_) | Self::Apart(_) => None,
+        }
+    }
 }
 
 /// The token that the row feeds next.
@@ -63,6 +75,7 @@ impl Row {
         Some(Self {
             prompt: Arc::clone(&request.prompt),
             execution,
+            expected_tokens: (request.prompt.len() + request.max_tokens.min(AHEAD as u32) as usize) as i32,
             position: 0,
             kv: RowKv::Own(kv),
             next: NextToken::Known(last),

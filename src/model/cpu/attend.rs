@@ -1,4 +1,8 @@
-//! Attention of rows that each see some places of a cache.
+//! Tokens written into their sessions' caches, and attention of each over the places that it sees.
+//!
+//! The work writes into the caches' own arrays. MLX takes arrays for values that never change, so nobody else may hold
+//! their memory and count on a place from the newest tokens' on, and whatever reads those places must follow from this
+//! operation's output or be computed after it.
 //!
 //! Scores, their softmax and the sum of values are computed for each row from its own first place on, so a row gets the
 //! same bits beside any others, and whether its prompt was read at once or piece by piece.
@@ -22,34 +26,34 @@ struct Attend {
     scale: f32,
 }
 
-/// Neighbouring rows that see places of one room from the same one on.
+/// Neighbouring rows that see places of one session's cache from the same one on.
 #[derive(Clone, Debug)]
 struct Block {
     rows: Range<usize>,
-    room: usize,
+    session: usize,
     start: usize,
-    /// Behind the last place that each row sees.
+    /// Behind the last place that each row sees, which is where its own token is.
     ends: Vec<usize>,
 }
 
-/// queries [rows, heads, head_dim], keys and values [rooms, kv_heads, places, head_dim], what each row sees →
-/// [rows, heads · head_dim]. A row that sees nothing gets zeros.
-pub fn attend(queries: &Array, keys: &Array, values: &Array, spans: &[Span], scale: f32) -> Result<Array> {
-    let shape = [queries.dim(0), queries.dim(1) * queries.dim(2)];
-    operation(Attend { blocks: blocks(spans), scale }, &[queries, keys, values], &shape)
+/// See [`kernels::attend_in_place`](super::super::kernels::attend_in_place).
+pub fn attend_in_place(new: [&Array; 3], held: &[[&Array; 2]], spans: &[Span], scale: f32) -> Result<Array> {
+    let shape = [new[0].dim(0), new[0].dim(1) * new[0].dim(2)];
+    let inputs: Vec<&Array> = new.into_iter().chain(held.iter().copied().flatten()).collect();
+    operation(Attend { blocks: blocks(spans), scale }, &inputs, &shape)
 }
 
 fn blocks(spans: &[Span]) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for (row, span) in spans.iter().enumerate() {
-        let (room, start) = (span.room as usize, span.start as usize);
+        let (session, start) = (span.room as usize, span.start as usize);
         let end = (span.end as usize).max(start);
         match blocks.last_mut() {
-            Some(block) if (block.room, block.start) == (room, start) && block.rows.len() < ROWS_OF_BLOCK => {
+            Some(block) if (block.session, block.start) == (session, start) && block.rows.len() < ROWS_OF_BLOCK => {
                 block.rows.end += 1;
                 block.ends.push(end);
             }
-            _ => blocks.push(Block { rows: row..row + 1, room, start, ends: vec![end] }),
+            _ => blocks.push(Block { rows: row..row + 1, session, start, ends: vec![end] }),
         }
     }
     blocks
@@ -60,10 +64,14 @@ impl Work for Attend {
         let (heads, head_dim, kv_heads) = (inputs[0].dim(1), inputs[0].dim(2), inputs[1].dim(1));
         let mut copies = [const { Vec::new() }; 3];
         let [copy_of_queries, copy_of_keys, copy_of_values] = &mut copies;
+        let new = [inputs[1].view(copy_of_keys), inputs[2].view(copy_of_values)];
+        let caches: Vec<[View<'_>; 2]> = inputs[3..].chunks(2).map(|held| [held[0].held(), held[1].held()]).collect();
+        for block in &self.blocks {
+            block.write(&new, &caches[block.session], kv_heads, head_dim);
+        }
         let task = Task {
             queries: inputs[0].view(copy_of_queries),
-            keys: inputs[1].view(copy_of_keys),
-            values: inputs[2].view(copy_of_values),
+            caches: &caches,
             heads,
             shared: heads / kv_heads,
             head_dim,
@@ -78,10 +86,26 @@ impl Work for Attend {
     }
 }
 
+impl Block {
+    /// Writes the rows' new keys and values where they end.
+    fn write(&self, new: &[View<'_>; 2], cache: &[View<'_>; 2], kv_heads: usize, head_dim: usize) {
+        let seen = self.rows.clone().zip(&self.ends).filter(|(_, end)| **end > self.start);
+        for (row, end) in seen {
+            for (new, held) in new.iter().zip(cache) {
+                for head in 0..kv_heads {
+                    let (from, to) = (new.at(&[row, head]), held.at(&[0, head, end - 1]).cast_mut());
+                    // SAFETY: the place is within the cache, and by `attend_in_place`'s contract nobody reads it now.
+                    unsafe { from.copy_to_nonoverlapping(to, head_dim) };
+                }
+            }
+        }
+    }
+}
+
 struct Task<'a> {
     queries: View<'a>,
-    keys: View<'a>,
-    values: View<'a>,
+    /// Each session's keys and values.
+    caches: &'a [[View<'a>; 2]],
     heads: usize,
     /// Query heads of one key head.
     shared: usize,
@@ -119,6 +143,7 @@ impl Task<'_> {
         kv_head: usize,
     ) {
         let (rows, head_dim) = (ends.len(), self.head_dim);
+        let [keys, values] = &self.caches[block.session];
         let places = ends.iter().max().map_or(0, |end| end - block.start);
         let stride = places.next_multiple_of(LANES);
         let mut shares = vec![0.0; rows * stride];
@@ -128,8 +153,8 @@ impl Task<'_> {
             inputs: head_dim,
             x: queries,
             x_stride: query_stride,
-            weight: self.keys.at(&[block.room, kv_head, block.start]),
-            weight_stride: self.keys.stride(2),
+            weight: keys.at(&[0, kv_head, block.start]),
+            weight_stride: keys.stride(2),
             layout: Layout::OutputsFirst,
             result: shares.as_mut_ptr(),
             result_stride: stride,
@@ -147,8 +172,8 @@ impl Task<'_> {
             inputs: places,
             x: shares.as_ptr(),
             x_stride: stride,
-            weight: self.values.at(&[block.room, kv_head, block.start]),
-            weight_stride: self.values.stride(2),
+            weight: values.at(&[0, kv_head, block.start]),
+            weight_stride: values.stride(2),
             layout: Layout::InputsFirst,
             result: output,
             result_stride: output_stride,

@@ -18,21 +18,27 @@ mod tests;
 mod tile;
 mod vector;
 
-pub use attend::attend;
+pub use attend::attend_in_place;
 pub use gated::gated;
 pub use heads::{Heads, normed_and_rotated};
 pub use norm::rms_norm;
+pub use operation::unwritten;
 pub use product::product;
 
 use super::device::is_gpu;
 use mlx_rs::{Array, Dtype};
 use std::sync::OnceLock;
 
+/// With `mlx` in this environment variable everything is left to MLX's own operations, as on processors without AVX-512
+/// and, but for attention, on macOS.
+const KERNELS: &str = "LLMEVAL_KERNELS";
+
 /// Whether MLX computes on a processor that has what these need.
 pub fn is_available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
         !is_gpu()
+            && std::env::var_os(KERNELS).is_none_or(|kernels| kernels != "mlx")
             && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")

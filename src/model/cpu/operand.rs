@@ -59,19 +59,26 @@ impl<'a> Operand<'a> {
         self.shape[axis] as usize
     }
 
+    /// A cache as it lies: row by row, as it was made.
+    pub fn held(&self) -> View<'a> {
+        debug_assert_eq!(self.strides.last(), Some(&1));
+        let mut strides = [0; MOST_AXES];
+        for (stride, own) in strides.iter_mut().zip(self.strides) {
+            *stride = *own as usize;
+        }
+        View { data: self.data, strides, numbers: PhantomData }
+    }
+
     /// The array as it lies, or a copy of it in `copy`, where its last axis doesn't lie in one piece.
     pub fn view<'v>(&self, copy: &'v mut Vec<f32>) -> View<'v>
     where
         'a: 'v,
     {
-        let mut strides = [0; MOST_AXES];
         let last = self.shape.len() - 1;
         if self.strides[last] == 1 && self.strides.iter().all(|stride| *stride >= 0) {
-            for (stride, own) in strides.iter_mut().zip(self.strides) {
-                *stride = *own as usize;
-            }
-            return View { data: self.data, strides, numbers: PhantomData };
+            return self.held();
         }
+        let mut strides = [0; MOST_AXES];
         *copy = self.copied();
         let mut passed = 1;
         for axis in (0..=last).rev() {

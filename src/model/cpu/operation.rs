@@ -50,6 +50,17 @@ pub fn operation<W: Work>(work: W, inputs: &[&Array], shape: &[i32]) -> Result<A
     }
 }
 
+struct Unwritten;
+
+impl Work for Unwritten {
+    fn compute(&self, _inputs: &[Operand<'_>], _output: Numbers) {}
+}
+
+/// An f32 array of `shape` whose numbers are whatever its memory holds, which takes none before it is written.
+pub fn unwritten(shape: &[i32]) -> Result<Array> {
+    operation(Unwritten, &[], shape)
+}
+
 extern "C" fn compute<W: Work>(
     work: *const c_void,
     inputs: *const RawOperand,

@@ -4,8 +4,8 @@
 
 use super::super::kernels::Span;
 use super::product::{Layout, Product};
-use super::{Heads, attend, computes, gated, normed_and_rotated, product, rms_norm, team};
-use mlx_rs::ops::indexing::TryIndexOp;
+use super::{Heads, attend_in_place, computes, gated, normed_and_rotated, product, rms_norm, team};
+use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
 use mlx_rs::ops::{concatenate, sigmoid, softmax_axis};
 use mlx_rs::{Array, Dtype, fast, random};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -187,9 +187,9 @@ fn queries_and_keys_are_normed_and_rotated_as_by_mlx() {
 }
 
 /// Attention of one row over its own places, by MLX's operations.
-fn expected_attention(query: &Array, keys: &Array, values: &Array, span: Span, scale: f32) -> Array {
+fn expected_attention(query: &Array, [keys, values]: &[Array; 2], span: Span, scale: f32) -> Array {
     let (heads, head_dim, kv_heads) = (query.dim(1), query.dim(2), keys.dim(1));
-    let own = |held: &Array| held.try_index((span.room, .., span.start..span.end, ..)).unwrap();
+    let own = |held: &Array| held.try_index((0, .., span.start..span.end, ..)).unwrap();
     let query = query.reshape(&[kv_heads, heads / kv_heads, head_dim]).unwrap();
     let scores = query.matmul(own(keys).swap_axes(-1, -2).unwrap()).unwrap();
     let shares = softmax_axis(scores.multiply(Array::from_f32(scale)).unwrap(), -1, true).unwrap();
@@ -197,27 +197,50 @@ fn expected_attention(query: &Array, keys: &Array, values: &Array, span: Span, s
 }
 
 #[test]
-fn each_row_attends_over_its_own_places_with_the_same_bits_beside_any_others() {
+fn each_row_is_kept_and_attends_over_its_own_places_with_the_same_bits_beside_any_others() {
     for (heads, kv_heads, head_dim) in [(9, 3, 64), (4, 4, 20), (8, 1, 100)] {
-        // Decode steps of several rooms, and a prompt of twenty tokens in room 1.
-        let mut spans = vec![(0, 0, 300), (2, 1, 2), (1, 5, 290), (0, 300, 300), (2, 17, 31)];
-        spans.extend((100..120).map(|place| (1, 3, place + 1)));
+        // Decode steps of several sessions, padding, and twenty tokens of a prompt.
+        let mut spans = vec![(0, 0, 300), (2, 1, 2), (1, 5, 90), (0, 0, 0), (3, 17, 31)];
+        spans.extend((100..120).map(|place| (4, 3, place + 1)));
         let spans: Vec<Span> = spans.into_iter().map(|(room, start, end)| Span { room, start, end }).collect();
-        let queries = noise(&[spans.len() as i32, heads, head_dim], 1);
+        let count = spans.len() as i32;
+        let queries = noise(&[count, heads, head_dim], 1);
         if !computes(&queries) {
             return;
         }
-        let [keys, values] = [2, 3].map(|seed| noise(&[3, kv_heads, 309, head_dim], seed));
-        let together = attend(&queries, &keys, &values, &spans, 0.3).unwrap();
+        let new = [2, 3].map(|seed| noise(&[count, kv_heads, head_dim], seed));
+        let held = |room: i32, part: u64| noise(&[1, kv_heads, 309 + room, head_dim], 10 * room as u64 + part);
+        let caches: Vec<[Array; 2]> = (0..5).map(|room| [held(room, 4), held(room, 5)]).collect();
+        let attend = |rows: std::ops::Range<i32>| {
+            let of_rows = |array: &Array| array.try_index(rows.clone()).unwrap();
+            let (queries, keys, values) = (&of_rows(&queries), &of_rows(&new[0]), &of_rows(&new[1]));
+            let held: Vec<_> = caches.iter().map(|[keys, values]| [keys, values]).collect();
+            let spans = &spans[rows.start as usize..rows.end as usize];
+            attend_in_place([queries, keys, values], &held, spans, 0.3).unwrap()
+        };
+        let together = numbers(&attend(0..count));
+        let width = (heads * head_dim) as usize;
+        // What the caches must hold now: what they held, and each row's token at its place.
+        for (room, cache) in (0..).zip(&caches) {
+            for ((part, held_now), new) in (4..).zip(cache).zip(&new) {
+                let mut expected = held(room, part);
+                for (index, span) in (0..).zip(&spans).filter(|(_, span)| span.room == room && span.end > 0) {
+                    let token = row(new, index).expand_dims(2).unwrap();
+                    expected.try_index_mut((.., .., span.end - 1..span.end, ..), token).unwrap();
+                }
+                assert_eq!(numbers(held_now), numbers(&expected), "cache {room}");
+            }
+        }
         for (index, span) in (0..).zip(&spans) {
-            let (query, result) = (row(&queries, index), row(&together, index));
-            if span.start == span.end {
-                assert!(numbers(&result).iter().all(|number| *number == 0.0));
+            let result = &together[index as usize * width..][..width];
+            if span.end == 0 {
+                assert!(result.iter().all(|number| *number == 0.0));
                 continue;
             }
-            assert_close(&result, &expected_attention(&query, &keys, &values, *span, 0.3));
-            let alone = attend(&query, &keys, &values, &[*span], 0.3).unwrap();
-            assert_eq!(numbers(&result), numbers(&alone), "row {index}");
+            let result = Array::from_slice(result, &[1, width as i32]);
+            let expected = expected_attention(&row(&queries, index), &caches[span.room as usize], *span, 0.3);
+            assert_close(&result, &expected);
+            assert_eq!(numbers(&result), numbers(&attend(index..index + 1)), "row {index}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! KV caches: what each layer keeps of the tokens that came before, for one session or for many at once.
 
 mod attention;
+mod in_place;
 mod newest;
 mod own;
 mod padded;
@@ -10,12 +11,14 @@ mod tests;
 mod unpadded;
 
 pub use attention::{attend_one_token, attends_each_row};
+pub use in_place::InPlaceStep;
 pub use own::{KvCache, OwnStep, PrefillStep, PromptPart};
 pub use padded::PaddedStep;
 pub use shared::{SharedKvCache, Slot};
 pub use unpadded::{ApartCaches, MOST_APART, Seat, UnpaddedStep};
 
 use super::cuda::HeadsPlan;
+use super::kernels;
 use super::mlp::scalar;
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;
@@ -26,6 +29,10 @@ use std::ops::Range;
 
 /// Caches grow by this many tokens at a time, so that a decode step rarely copies them.
 const GROWTH: i32 = 256;
+
+/// Where memory takes nothing before it is written, room for so many tokens is made at a time: a cache that grows is
+/// copied, and sessions that began together grow in one step.
+pub const AHEAD: i32 = 4096;
 
 /// What a layer's attention wants of the cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,6 +105,21 @@ impl LayerKv {
     fn copy(&mut self, needed: i32, end: i32) -> Result<()> {
         self.drop_before(needed)?;
         self.add(2, rounded_up((end - self.capacity()).max(1)))
+    }
+
+    /// Memory for the places from `needed` to `wanted` that nothing else holds, with the tokens up to `length` in it. What
+    /// it holds behind them is anything.
+    fn make_own(&mut self, needed: i32, length: i32, wanted: i32) -> Result<()> {
+        self.drop_before(needed)?;
+        let (kept, places) = (length - self.first, wanted - self.first);
+        for array in [&mut self.keys, &mut self.values] {
+            let mut own = kernels::unwritten(&[1, array.dim(1), places, array.dim(3)])?;
+            if kept > 0 {
+                own.try_index_mut((.., .., ..kept, ..), array.try_index((.., .., ..kept, ..))?)?;
+            }
+            *array = own;
+        }
+        Ok(())
     }
 
     /// Lets go of the places before `place`.

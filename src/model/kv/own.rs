@@ -4,7 +4,7 @@ use super::super::cuda::HeadsPlan;
 use super::super::kernels::{self, Span};
 use super::attention::{Mask, attend_one_token, attends_each_row, attention, window_mask};
 use super::newest::{Newest, is_taken};
-use super::{Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rows, window_start};
+use super::{AHEAD, Attend, AttentionSettings, GROWTH, KvShape, LayerKv, padded_to, rows, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::indexing::TryIndexMutOp;
@@ -16,6 +16,8 @@ pub struct KvCache {
     length: i32,
     /// Whether places from `length` on are nobody else's, so that a kernel may write them.
     is_own: bool,
+    /// How many tokens the session is expected to have, as far as memory is set aside for them at once.
+    expected: i32,
     newest: Newest,
 }
 
@@ -31,6 +33,34 @@ impl KvCache {
         Ok(Self { layers: shape.empty_layers(1, GROWTH)?, is_own: true, ..Self::default() })
     }
 
+    /// An empty cache for [`InPlaceStep`](super::InPlaceStep), which makes room in it.
+    pub fn in_place(shape: &KvShape) -> Result<Self> {
+        Ok(Self { layers: shape.empty_layers(1, 0)?, is_own: true, ..Self::default() })
+    }
+
+    /// Has [`KvCache::make_room`] set memory aside for `tokens` tokens; it is taken as they are written.
+    pub fn expect(&mut self, tokens: i32) {
+        self.expected = tokens;
+    }
+
+    /// Makes room in `layer` for places up to `end` that only this session writes.
+    pub(super) fn make_room(&mut self, layer: usize, end: i32, window: Option<i32>) -> Result<()> {
+        let held = &mut self.layers[layer];
+        if self.is_own && held.capacity() >= end {
+            return Ok(());
+        }
+        let wanted = if end > self.expected { end + AHEAD } else { self.expected };
+        // What lies before the window goes whenever the layer is copied, so that it never holds much more than that.
+        let most = window.map_or(wanted, |window| end + window.max(GROWTH));
+        held.make_own(window_start(window, self.length), self.length, wanted.min(most))
+    }
+
+    /// The keys and values that `layer` holds, and the place at which they begin.
+    pub(super) fn held(&self, layer: usize) -> ([&Array; 2], i32) {
+        let LayerKv { keys, values, first } = &self.layers[layer];
+        ([keys, values], *first)
+    }
+
     /// Tokens held.
     pub fn length(&self) -> i32 {
         self.length
@@ -43,6 +73,11 @@ impl KvCache {
         self.is_own |= tokens > 0;
     }
 
+    /// Forgets the tokens from `length` on, which the last pass in place was to write.
+    pub fn cut(&mut self, length: i32) {
+        self.length = self.length.min(length);
+    }
+
     /// A copy that holds the first `length` tokens only; none where a layer holds those before its window no more.
     pub fn beginning(&self, length: i32) -> Option<Self> {
         let whole = length >= self.length || self.layers.iter().all(|layer| layer.first == 0);
@@ -52,6 +87,15 @@ impl KvCache {
     /// The arrays to evaluate.
     pub fn arrays(&self) -> impl Iterator<Item = &Array> {
         self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values])
+    }
+
+    /// Memory that the tokens take; what is set aside for others is not counted.
+    pub fn bytes(&self) -> usize {
+        let of_layer = |layer: &LayerKv| {
+            let places = (self.length - layer.first).max(0) as usize;
+            (layer.keys.nbytes() + layer.values.nbytes()) / layer.keys.dim(2).max(1) as usize * places
+        };
+        self.layers.iter().map(of_layer).sum()
     }
 
     /// Builds a cache of `length` tokens.
@@ -190,7 +234,7 @@ impl Attend for OwnStep<'_> {
         plan: &HeadsPlan<'_>,
         settings: AttentionSettings,
     ) -> Result<Option<Array>> {
-        let KvCache { layers, length, is_own, newest } = &mut *self.0;
+        let KvCache { layers, length, is_own, newest, .. } = &mut *self.0;
         let held = &mut layers[layer];
         if !is_taken(x, plan, held, settings) {
             return Ok(None);

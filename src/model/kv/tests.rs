@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::super::kernels;
 use super::{
-    ApartCaches, Attend, AttentionSettings, GROWTH, KvCache, KvShape, OwnStep, PaddedStep, PrefillStep, PromptPart,
-    SharedKvCache, UnpaddedStep,
+    ApartCaches, Attend, AttentionSettings, GROWTH, InPlaceStep, KvCache, KvShape, OwnStep, PaddedStep, PrefillStep,
+    PromptPart, SharedKvCache, UnpaddedStep,
 };
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
@@ -83,6 +84,13 @@ fn check_all(given: &Array, sessions: &[(&Session, i32)]) {
     }
 }
 
+/// What attention in place gives for the next tokens of several sessions; none where there is no kernel for that.
+fn attend_in_place(step: InPlaceStep<'_, '_>, [queries, keys, values]: [&Array; 3]) -> Option<Array> {
+    let mut step = step;
+    let is_possible = kernels::attends_in_place(queries.dtype());
+    is_possible.then(|| step.attend(0, queries, keys, values, SETTINGS).unwrap())
+}
+
 fn places_held(cache: &KvCache) -> i32 {
     cache.arrays().next().unwrap().dim(2)
 }
@@ -101,6 +109,77 @@ fn a_layer_with_a_window_holds_little_more_than_that() {
     assert!(places_held(&cache) <= WINDOW + GROWTH, "{}", places_held(&cache));
     assert!(cache.beginning(600).is_none(), "its first tokens are gone");
     assert_eq!(cache.beginning(1200).unwrap().length(), 1200);
+}
+
+#[test]
+fn sessions_attended_in_place_get_their_own_long_after_the_window() {
+    let sessions = [Session::new(9, 1600), Session::new(10, 1600)];
+    let mut caches = [300, 40].map(|expected| {
+        let mut cache = KvCache::in_place(&SHAPE).unwrap();
+        cache.expect(expected);
+        cache
+    });
+    // One is read in chunks until it is longer than expected, then both take steps, side by side and with padding.
+    for place in (0..700).step_by(100) {
+        let part = PromptPart { session: 0, start: place, tokens: 100, rows: 100 };
+        let tokens = sessions[0].tokens(place..place + 100);
+        let given = attend_in_place(InPlaceStep::prefill(&mut [&mut caches[0]], &[part]), tokens.each_ref());
+        let Some(given) = given else { return };
+        sessions[0].check(&given, place..place + 100);
+        caches[0].advance(100);
+    }
+    for step in 0..800 {
+        let rows = [(&sessions[0], 700 + step), (&sessions[1], step), (&sessions[1], 0)];
+        let [one, other] = &mut caches;
+        let given = attend_in_place(InPlaceStep::decode(&mut [one, other], 3), side_by_side(&rows).each_ref());
+        check_all(&given.unwrap(), &rows[..2]);
+        caches.iter_mut().for_each(|cache| cache.advance(1));
+    }
+    assert!(caches.iter().all(|cache| places_held(cache) <= WINDOW + 2 * GROWTH));
+}
+
+#[test]
+fn copies_of_a_cache_go_on_by_themselves_though_tokens_are_written_in_place() {
+    let [one, other] = [Session::new(11, 40), Session::new(12, 40)];
+    let mut cache = KvCache::in_place(&SHAPE).unwrap();
+    let step = |cache: &mut KvCache, session: &Session, place: i32| {
+        let given = attend_in_place(InPlaceStep::decode(&mut [cache], 1), session.tokens(place..place + 1).each_ref());
+        cache.advance(1);
+        given.inspect(|given| session.check(given, place..place + 1))
+    };
+    for place in 0..20 {
+        if step(&mut cache, &one, place).is_none() {
+            return;
+        }
+    }
+    // In turns, so that each would read what the other one wrote last.
+    let mut copy = cache.clone();
+    let both = [0, 1, 2]
+        .map(|part| concatenate(&[one.tokens(0..20)[part].clone(), other.tokens(20..40)[part].clone()], 0).unwrap());
+    let expected = read(&mut KvCache::new(&SHAPE).unwrap(), both.each_ref());
+    for place in 20..40 {
+        step(&mut cache, &one, place);
+        let tokens = other.tokens(place..place + 1);
+        let given = attend_in_place(InPlaceStep::decode(&mut [&mut copy], 1), tokens.each_ref()).unwrap();
+        copy.advance(1);
+        let far = given.subtract(expected.try_index(place..place + 1).unwrap()).unwrap().abs().unwrap();
+        assert!(far.max(None).unwrap().item_exact::<f32>() < 1e-5, "token {place} of the copy");
+    }
+}
+
+#[test]
+fn a_cache_that_is_cut_reads_the_same_tokens_again() {
+    let session = Session::new(13, 40);
+    let mut cache = KvCache::in_place(&SHAPE).unwrap();
+    for (start, tokens) in [(0, 15), (15, 20), (15, 25)] {
+        cache.cut(start);
+        let part = PromptPart { session: 0, start, tokens, rows: tokens };
+        let tokens_read = session.tokens(start..start + tokens);
+        let given = attend_in_place(InPlaceStep::prefill(&mut [&mut cache], &[part]), tokens_read.each_ref());
+        let Some(given) = given else { return };
+        session.check(&given, start..start + tokens);
+        cache.advance(tokens);
+    }
 }
 
 #[test]
