@@ -17,9 +17,11 @@ starter-model: ## fetch the starter model into the data folder; nothing on a sec
 run: setup starter-model ## build and start the program; ARGS="parallel --sessions 8" passes arguments on
 	cargo run --release --locked -- $(ARGS)
 
-# The end-to-end test clicks in a real window: it gets the machine to itself.
+# What the models compute is tested a second time by MLX's own operations, which is all that other machines have. The
+# end-to-end test clicks in a real window: it gets the machine to itself.
 test: setup starter-model ## run every test
 	cargo test --locked -- --skip e2e::
+	LLMEVAL_KERNELS=mlx cargo test --locked --test all -- parity:: exact:: sliding_window::
 	cargo test --locked --test all -- e2e::
 
 lint: setup ## formatting, and clippy with warnings denied
