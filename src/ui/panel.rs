@@ -66,6 +66,7 @@ pub fn show_draft(ui: &mut Ui, scene: &mut Scene<'_>, index: u32, rect: Rect) {
             let height = ui.available_height() - right_to_left::preview_height(&prompt);
             ScrollArea::vertical().id_salt("prompt").auto_shrink(false).max_height(height).show(ui, |ui| {
                 let editor = TextEdit::multiline(&mut prompt)
+                    .margin(theme::EDITOR_MARGIN)
                     .desired_width(f32::INFINITY)
                     .min_size(ui.available_size())
                     .hint_text("Prompt");

@@ -3,7 +3,7 @@
 use super::caches::Caches;
 use super::icons::Icon;
 use super::scene::Scene;
-use super::theme::{self, DOUBLE, HALF, Palette, STEP};
+use super::theme::{self, DOUBLE, Palette, STEP};
 use super::{right_to_left, stream_area, widgets};
 use crate::protocol::{FinishReason, SessionState, bytes};
 use crate::state::{AnswerPart, Display, MAX_TOKENS_LOG2, MemoryCard, Sheet, SingleAction, SinglePhase};
@@ -60,6 +60,7 @@ pub fn show_options(ui: &mut Ui, scene: &mut Scene<'_>) {
         return super::panel::long_prompt(ui, &mut single.system);
     }
     let system = TextEdit::multiline(&mut single.system).desired_rows(3).desired_width(f32::INFINITY);
+    let system = system.margin(theme::EDITOR_MARGIN);
     ui.add(system.id(egui::Id::unique(SYSTEM_ID))).accessible_name("System prompt");
     right_to_left::preview(ui, &single.system);
 }
@@ -68,7 +69,7 @@ pub fn show_options(ui: &mut Ui, scene: &mut Scene<'_>) {
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>, caches: &mut Caches) {
     let rows = if scene.settings.single.prompt_expanded { 10.0 } else { 3.0 };
     let preview = right_to_left::preview_height(&scene.settings.single.prompt);
-    let prompt_height = rows * 19.0 + 3.0 * STEP + preview;
+    let prompt_height = rows * 19.0 + 4.0 * STEP + preview;
     let card_rows = if ui.available_width() < NARROW { 2.0 } else { 1.0 };
     let cards_height = card_rows * (CARD_HEIGHT + STEP) - STEP;
     let answer_height = (ui.available_height() - prompt_height - cards_height - 2.0 * STEP).max(96.0);
@@ -286,8 +287,7 @@ fn prompt(ui: &mut Ui, scene: &mut Scene<'_>, height: f32, rows: usize) {
             if widgets::icon_button(ui, icon, name, true).clicked() {
                 scene.settings.single.prompt_expanded = !is_expanded;
             }
-            ui.allocate_ui_with_layout(vec2(buttons, 64.0), Layout::top_down(Align::Center), |ui| {
-                ui.spacing_mut().item_spacing.y = HALF;
+            ui.allocate_ui_with_layout(vec2(buttons, 72.0), Layout::top_down(Align::Center), |ui| {
                 let size = vec2(buttons, 32.0);
                 if is_generating {
                     if widgets::stop_button(ui, "Stop", true, size).on_hover_text("Esc").clicked() {
@@ -317,6 +317,7 @@ fn editor(ui: &mut Ui, scene: &mut Scene<'_>, rows: usize) {
     scroll.min_scrolled_height(0.0).show(ui, |ui| {
         let editor = TextEdit::multiline(&mut single.prompt)
             .id(egui::Id::unique(PROMPT_ID))
+            .margin(theme::EDITOR_MARGIN)
             .desired_width(f32::INFINITY)
             .desired_rows(rows)
             .hint_text("Prompt")

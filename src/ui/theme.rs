@@ -174,6 +174,9 @@ pub fn caption(ui: &egui::Ui, text: impl Into<String>) -> egui::RichText {
     egui::RichText::new(text).text_style(TextStyle::Small).color(Palette::of(ui).weak)
 }
 
+/// Around the text of an editor of several lines.
+pub const EDITOR_MARGIN: Margin = Margin::symmetric(12, 8);
+
 /// The frame of a card.
 pub fn card(ui: &egui::Ui) -> egui::Frame {
     let palette = Palette::of(ui);
