@@ -55,7 +55,7 @@ fn a_device_that_became_slower_is_noticed_before_the_stall_budget_is_spent() {
         pace.record(100, 100, Duration::from_millis(100));
     }
     let chunk = pace.chunk_tokens(&settings, true);
-    let first = pace.first_piece(&settings, chunk);
+    let first = PrefillPace::first_piece(&settings, chunk);
     assert!(first < chunk, "{first} of {chunk}");
     let second = |pace: &PrefillPace, spent| pace.second_piece(&settings, chunk - first, Duration::from_millis(spent));
     assert_eq!(second(&pace, first as u64), chunk - first, "at the pace expected all of it is read");
@@ -66,8 +66,7 @@ fn a_device_that_became_slower_is_noticed_before_the_stall_budget_is_spent() {
 
 #[test]
 fn a_chunk_that_no_time_bounds_is_read_in_one_piece() {
-    let pace = PrefillPace::default();
-    assert_eq!(pace.first_piece(&EngineSettings::default(), EngineSettings::default().max_chunk), 512);
+    assert_eq!(PrefillPace::first_piece(&EngineSettings::default(), EngineSettings::default().max_chunk), 512);
 }
 
 #[test]

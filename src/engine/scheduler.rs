@@ -72,7 +72,7 @@ impl PrefillPace {
 
     /// How many of a chunk's tokens to read first where time bounds it: half of them, so that a device which has become
     /// slower than it was is noticed before the stall budget is spent.
-    pub fn first_piece(&self, settings: &EngineSettings, chunk: usize) -> usize {
+    pub fn first_piece(settings: &EngineSettings, chunk: usize) -> usize {
         let is_worth_cutting = chunk < settings.max_chunk && chunk >= 2 * SMALLEST_CHUNK;
         if is_worth_cutting { chunk.div_ceil(2) } else { chunk }
     }

@@ -184,7 +184,7 @@ impl<B: Backend> Worker<B> {
         }
         let started = Instant::now();
         let chunk = self.pace.chunk_tokens(&self.settings, true);
-        let first = self.pace.first_piece(&self.settings, chunk);
+        let first = PrefillPace::first_piece(&self.settings, chunk);
         let left = chunk - first + self.read_prompts(first);
         let second = self.pace.second_piece(&self.settings, left, started.elapsed());
         self.read_prompts(second);

@@ -4,8 +4,7 @@ use super::attention::{Attention, Step};
 use super::cuda::{Around, Matrix};
 use super::experts::MixtureOfExperts;
 use super::fused::FusedLayer;
-use super::kernels;
-use super::kv::KvShape;
+use super::kv::{KvShape, attends_in_place};
 use super::linear::Weight;
 use super::mlp::{Mlp, scalar};
 use super::norm::RmsNorm;
@@ -92,8 +91,7 @@ impl Decoder {
 
     /// Whether sessions are attended in their own caches, into which a kernel writes their tokens.
     pub fn attends_in_place(&self) -> bool {
-        let is_capped = |layer: &dyn Layer| layer.attention().settings.softcap.is_some();
-        kernels::attends_in_place(self.kv_shape.dtype) && !self.layers.iter().any(|layer| is_capped(&**layer))
+        self.layers.iter().all(|layer| attends_in_place(self.kv_shape.dtype, layer.attention().settings))
     }
 
     fn kernels(&self) -> &[Option<Matrix>; 2] {

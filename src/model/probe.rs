@@ -11,7 +11,7 @@ use super::attention::Attention;
 use super::decoder::Decoder;
 use super::experts::MixtureOfExperts;
 use super::kernels::{self, Span};
-use super::kv::{AttentionSettings, attend_one_token, attends_each_row};
+use super::kv::{AttentionSettings, attend_one_token, attends_each_row, attends_in_place};
 use crate::engine::BackendError;
 use crate::protocol::DeviceKind;
 use mlx_rs::error::Result;
@@ -285,7 +285,7 @@ fn attends_ragged_as_alone(attention: &Attention, dtype: Dtype) -> Result<bool> 
     let starts = [0, 3, 64, 200, 299];
     let (rows, end) = (starts.len() as i32, 300);
     let queries = noise(&[rows, heads, head_dim], 1, dtype)?;
-    if kernels::attends_in_place(dtype) {
+    if attends_in_place(dtype, attention.settings) {
         return attends_in_place_as_alone(&queries, kv_heads, attention.settings);
     }
     if !attends_each_row(&queries, attention.settings) {
@@ -310,9 +310,6 @@ fn attends_ragged_as_alone(attention: &Attention, dtype: Dtype) -> Result<bool> 
 /// [`attends_ragged_as_alone`] for rows that are attended in their own caches.
 fn attends_in_place_as_alone(queries: &Array, kv_heads: i32, settings: AttentionSettings) -> Result<bool> {
     let (rows, head_dim) = (queries.dim(0), queries.dim(2));
-    if settings.softcap.is_some() {
-        return Ok(false);
-    }
     let [keys, values] = [2, 3].map(|seed| noise(&[rows, kv_heads, head_dim], seed, queries.dtype()));
     let (keys, values) = (keys?, values?);
     let ends = (0..rows).map(|row| 1 + 75 * row);
@@ -322,7 +319,7 @@ fn attends_in_place_as_alone(queries: &Array, kv_heads: i32, settings: Attention
         let of_rows = |array: &Array| array.try_index(rows.clone());
         let (queries, keys, values) = (&of_rows(queries)?, &of_rows(&keys)?, &of_rows(&values)?);
         let held = caches[rows.start as usize..rows.end as usize].iter();
-        let held: Vec<_> = held.map(|[keys, values]| [keys, values]).collect();
+        let held: Vec<_> = held.map(<[Array; 2]>::each_ref).collect();
         let ends = ends.clone().skip(rows.start as usize);
         let spans: Vec<Span> =
             (0..rows.end - rows.start).zip(ends).map(|(room, end)| Span { room, start: 0, end }).collect();

@@ -214,7 +214,7 @@ fn each_row_is_kept_and_attends_over_its_own_places_with_the_same_bits_beside_an
         let attend = |rows: std::ops::Range<i32>| {
             let of_rows = |array: &Array| array.try_index(rows.clone()).unwrap();
             let (queries, keys, values) = (&of_rows(&queries), &of_rows(&new[0]), &of_rows(&new[1]));
-            let held: Vec<_> = caches.iter().map(|[keys, values]| [keys, values]).collect();
+            let held: Vec<_> = caches.iter().map(<[Array; 2]>::each_ref).collect();
             let spans = &spans[rows.start as usize..rows.end as usize];
             attend_in_place([queries, keys, values], &held, spans, 0.3).unwrap()
         };

@@ -6,8 +6,13 @@
 
 use super::super::kernels::{self, Span};
 use super::{Attend, AttentionSettings, KvCache, PromptPart, window_start};
-use mlx_rs::Array;
 use mlx_rs::error::Result;
+use mlx_rs::{Array, Dtype};
+
+/// Whether there is a kernel for such tokens.
+pub fn attends_in_place(dtype: Dtype, settings: AttentionSettings) -> bool {
+    settings.softcap.is_none() && kernels::attends_in_place(dtype)
+}
 
 /// A pass over the next tokens of one session or of several.
 #[derive(Debug)]

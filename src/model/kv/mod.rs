@@ -11,7 +11,7 @@ mod tests;
 mod unpadded;
 
 pub use attention::{attend_one_token, attends_each_row};
-pub use in_place::InPlaceStep;
+pub use in_place::{InPlaceStep, attends_in_place};
 pub use own::{KvCache, OwnStep, PrefillStep, PromptPart};
 pub use padded::PaddedStep;
 pub use shared::{SharedKvCache, Slot};

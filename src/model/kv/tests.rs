@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::super::kernels;
 use super::{
     ApartCaches, Attend, AttentionSettings, GROWTH, InPlaceStep, KvCache, KvShape, OwnStep, PaddedStep, PrefillStep,
-    PromptPart, SharedKvCache, UnpaddedStep,
+    PromptPart, SharedKvCache, UnpaddedStep, attends_in_place,
 };
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
@@ -87,7 +86,7 @@ fn check_all(given: &Array, sessions: &[(&Session, i32)]) {
 /// What attention in place gives for the next tokens of several sessions; none where there is no kernel for that.
 fn attend_in_place(step: InPlaceStep<'_, '_>, [queries, keys, values]: [&Array; 3]) -> Option<Array> {
     let mut step = step;
-    let is_possible = kernels::attends_in_place(queries.dtype());
+    let is_possible = attends_in_place(queries.dtype(), SETTINGS);
     is_possible.then(|| step.attend(0, queries, keys, values, SETTINGS).unwrap())
 }
 
