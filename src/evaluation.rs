@@ -115,7 +115,8 @@ pub async fn run_advanced_parallel_evaluation() -> Result<RunReport, EvaluationE
 
 async fn report_evaluation(config: ParallelConfig, out: &mut impl Write) -> Result<RunReport, EvaluationError> {
     config.validate()?;
-    let model = load_model(config.model.clone(), EngineSettings::default(), |_| {}).await?;
+    let settings = EngineSettings { cache_limit: config.cache_limit(), ..EngineSettings::default() };
+    let model = load_model(config.model.clone(), settings, |_| {}).await?;
     let (updates, reader) = mpsc::channel(UPDATE_BUFFER);
     let run = ParallelRun::start(&model, config.clone(), updates, Arc::new(|| {}))?;
     let report = report_run(run, reader, &config, &model.summary().name, out).await;

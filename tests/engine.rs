@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// What the engine keeps, frees, and refuses to hold.
+mod holding;
+
 async fn start(script: Script, settings: EngineSettings) -> (EngineHandle, Log) {
     let log = Log::default();
     let backend_log = log.clone();
@@ -216,7 +219,7 @@ async fn a_long_prompt_never_holds_a_running_stream_longer_than_one_chunk() {
                 since_launch += tokens;
                 assert!(!stream_runs || since_launch <= 64, "{since_launch} prompt tokens between two steps");
             }
-            Call::Open(_) | Call::Read | Call::PrefillTogether { .. } => {}
+            Call::Open(_) | Call::Read | Call::PrefillTogether { .. } | Call::ForgetPrompts => {}
         }
     }
 }
@@ -247,7 +250,7 @@ async fn a_long_prompts_last_chunk_and_its_first_step_hold_running_streams_up_on
                 has_read = false;
             }
             Call::Prefill { .. } => has_read = true,
-            Call::Launch { .. } | Call::Open(_) | Call::Read | Call::PrefillTogether { .. } => {}
+            Call::Launch { .. } | Call::Open(_) | Call::Read | Call::PrefillTogether { .. } | Call::ForgetPrompts => {}
         }
     }
     assert!([0, 1, 2].iter().all(|id| stepped.contains(&SessionId(*id))));
@@ -493,22 +496,28 @@ async fn shutdown_ends_every_session_as_cancelled_and_refuses_new_ones() {
 }
 
 #[tokio::test]
+async fn a_session_that_may_give_nothing_ends_at_once() {
+    let (outcomes, log) = run_together(Script::default(), &[request(0, 3, 0)], Execution::Batched).await;
+    assert_eq!(outcomes, [Outcome { tokens: Vec::new(), reason: Some(FinishReason::TokenLimit), error: None }]);
+    assert!(log.calls().is_empty());
+}
+
+#[tokio::test]
+async fn where_the_backend_does_not_look_ahead_a_step_is_read_before_the_next_one_is_launched() {
+    let script = Script { looks_ahead: false, ..Script::default() };
+    let (outcomes, log) = run_together(script, &[request(0, 4, 5), request(1, 9, 7)], Execution::Batched).await;
+    assert_eq!(outcomes, [whole_answer(&request(0, 4, 5)), whole_answer(&request(1, 9, 7))]);
+    let steps = log.calls().into_iter().filter(|call| matches!(call, Call::Launch { .. } | Call::Read));
+    let kinds: Vec<bool> = steps.map(|call| call == Call::Read).collect();
+    assert_eq!(kinds, [false, true].repeat(7));
+}
+
+#[tokio::test]
 async fn running_sessions_finish_after_the_last_handle_is_gone() {
     let (engine, _) = start(Script::default(), EngineSettings::default()).await;
     let stream = engine.submit(request(0, 3, 200), Execution::Batched).unwrap();
     drop(engine);
     assert_eq!(outcome(stream).await, whole_answer(&request(0, 3, 200)));
-}
-
-#[tokio::test]
-async fn memory_figures_are_the_backends_and_the_peak_starts_anew() {
-    let (engine, _) = start(Script::default(), EngineSettings::default()).await;
-    engine.set_cache_limit(20_000_000).unwrap();
-    outcome(engine.submit(request(0, 3, 2), Execution::Batched).unwrap()).await;
-    assert_eq!(engine.memory().peak, 1_001_000);
-    engine.reset_peak_memory().await.unwrap();
-    assert_eq!(engine.memory().peak, 1_000_000);
-    assert_eq!(engine.memory().cache, 20_000_000);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! leaves and cancels; and a backend whose rows leak into each other, which the same check must find.
 
 use crate::model_fixtures;
-use llmeval::engine::{self, Backend, BackendError, EngineSettings, LoadCancel, StepOutput};
+use llmeval::engine::{self, Backend, BackendError, EngineSettings, LoadCancel, PromptRules, StepOutput};
 use llmeval::hub::ModelFiles;
 use llmeval::load_model;
 use llmeval::model::{MlxBackend, MlxStep, Row, supported_architectures};
@@ -146,8 +146,16 @@ impl Backend for LeakingBackend {
         self.backend.prefill(row, limit)
     }
 
-    fn next_chunk(&self, row: &Row, limit: usize) -> usize {
-        self.backend.next_chunk(row, limit)
+    fn prompt_rules(&self, execution: Execution) -> PromptRules {
+        self.backend.prompt_rules(execution)
+    }
+
+    fn known(&self, tokens: &[u32], execution: Execution) -> usize {
+        self.backend.known(tokens, execution)
+    }
+
+    fn prefill_together(&mut self, rows: &mut [(&mut Row, usize)]) -> Result<Vec<usize>, BackendError> {
+        self.backend.prefill_together(rows)
     }
 
     fn launch(&mut self, rows: &mut [&mut Row], execution: Execution) -> Result<MlxStep, BackendError> {
@@ -177,6 +185,14 @@ impl Backend for LeakingBackend {
 
     fn reset_peak_memory(&mut self) {
         self.backend.reset_peak_memory();
+    }
+
+    fn forget_prompts(&mut self) {
+        self.backend.forget_prompts();
+    }
+
+    fn free_unused(&mut self) {
+        self.backend.free_unused();
     }
 
     fn set_cache_limit(&mut self, bytes: u64) -> Result<(), BackendError> {

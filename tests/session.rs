@@ -1,10 +1,14 @@
 //! Sessions and parallel runs over a scripted engine and a real tokenizer.
 
-use crate::support::scripted::{Gate, Script, TEXT_FOLDER, Trouble, scripted_answer, scripted_model};
+use crate::support::scripted::{
+    Call, Gate, Log, Script, TEXT_FOLDER, Trouble, scripted_answer, scripted_model, scripted_model_with,
+};
+use llmeval::engine::EngineSettings;
 use llmeval::protocol::{
     EvaluationResult, Execution, FinishReason, ModelSource, ParallelConfig, RunReport, Sampling, SessionId,
     SessionRequest, SessionUpdate, UpdateKind, tokens_per_second,
 };
+use llmeval::session::scaling::scaling;
 use llmeval::session::{ChatGeneration, ChatRequest, Input, LoadError, LoadedModel, ParallelRun, Wake};
 use llmeval::text::{Chat, TextModel};
 use std::path::Path;
@@ -341,4 +345,82 @@ async fn a_model_that_does_not_load_says_why() {
     assert!(matches!(missing, LoadError::Files(_)) && missing.to_string().contains("no/such/folder"), "{missing}");
     let refused = load(ModelSource::Folder(TEXT_FOLDER.into())).await.unwrap_err();
     assert_eq!(refused.to_string(), "the weights are of another world");
+}
+
+/// How many prompt tokens the engine has read.
+fn read(log: &Log) -> usize {
+    let read = log.calls().into_iter().map(|call| match call {
+        Call::Prefill { tokens, .. } => tokens,
+        _ => 0,
+    });
+    read.sum()
+}
+
+#[tokio::test]
+async fn a_session_that_the_engine_refuses_ends_with_the_reason_and_touches_nobody_else() {
+    let settings = EngineSettings { max_sessions: 2, ..EngineSettings::default() };
+    let gate = Gate::default();
+    let (model, _) = scripted_model_with(Script { gate: Some(gate.clone()), ..Script::default() }, settings).await;
+    let (sender, mut receiver) = mpsc::channel(1000);
+    let run = ParallelRun::start(&model, config(4), sender, silent()).unwrap();
+    // The two that were refused end while the others' first step waits.
+    let mut ended = Vec::new();
+    while ended.len() < 2 {
+        if let UpdateKind::Ended(result) = receiver.recv().await.unwrap().kind {
+            ended.push(result.id);
+        }
+    }
+    ended.sort();
+    assert_eq!(ended, [2, 3].map(SessionId));
+    gate.open();
+    let sessions = run.finish().await.sessions;
+    for index in [0, 1] {
+        assert_eq!(sessions[index].token_ids, expected_ids(&config(4), index as u32).1);
+    }
+    for refused in &sessions[2..] {
+        assert_eq!(refused.finish_reason, FinishReason::Error);
+        let words = refused.error.as_ref().unwrap();
+        assert!(words.contains("2 sessions running or waiting and takes no more"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_run_takes_over_the_prompts_that_an_earlier_one_has_read_and_gives_the_same() {
+    let (model, log) = scripted_model(Script { keeps_prompts: true, ..Script::default() }).await;
+    let first = run(&model, config(3)).await.0;
+    let read_once = read(&log);
+    assert!(read_once > 0);
+    let second = run(&model, config(3)).await.0;
+    assert_eq!(read(&log), read_once);
+    for (first, second) in first.sessions.iter().zip(&second.sessions) {
+        assert_eq!(first.token_ids, second.token_ids);
+    }
+    assert!(!log.calls().contains(&Call::ForgetPrompts));
+}
+
+#[tokio::test]
+async fn every_run_of_a_sweep_reads_its_prompts_anew() {
+    let (model, log) = scripted_model(Script { keeps_prompts: true, ..Script::default() }).await;
+    let executions = [Execution::Serialized, Execution::Batched];
+    scaling(&model, &config(1), &[1, 3], &executions, |_, _, _| {}).await.unwrap();
+    let calls = log.calls();
+    let runs: Vec<_> = calls.split(|call| *call == Call::ForgetPrompts).skip(1).collect();
+    let read = |run: &&[Call]| -> usize {
+        run.iter().map(|call| if let Call::Prefill { tokens, .. } = call { *tokens } else { 0 }).sum()
+    };
+    let read: Vec<usize> = runs.iter().map(read).collect();
+    let unfed = |index| expected_ids(&config(3), index).0.len() - 1;
+    // The warm-up, one session in both executions, three in both, whose chat templates begin alike.
+    assert_eq!(read.len(), 5);
+    assert_eq!(read[..3], [unfed(0); 3]);
+    assert!(read[3] == read[4] && read[3] > read[2] && read[3] <= (0..3).map(unfed).sum(), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_run_leaves_the_cache_limit_as_it_is() {
+    let settings = EngineSettings { cache_limit: 77_000_000, ..EngineSettings::default() };
+    let (model, _) = scripted_model_with(Script::default(), settings).await;
+    run(&model, ParallelConfig { cache_limit_mb: 1, ..config(2) }).await;
+    model.engine().reset_peak_memory().await.unwrap();
+    assert_eq!(model.engine().memory().cache, 77_000_000);
 }

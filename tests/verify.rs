@@ -1,7 +1,7 @@
 //! Verification finds nothing where sessions are isolated, and finds a leak where there is one.
 
 use crate::model_fixtures::root;
-use crate::support::scripted::{Script, Trouble, scripted_model};
+use crate::support::scripted::{Call, Script, Trouble, scripted_model};
 use llmeval::engine::EngineSettings;
 use llmeval::load_model;
 use llmeval::model::supported_architectures;
@@ -55,6 +55,28 @@ async fn a_session_that_fails_is_not_called_equal() {
     let report = verify(&model, &config(3), 1, |_, _| {}).await.unwrap();
     assert!(matches!(&report.comparisons[2].verdict, Verdict::Failed(words) if words.contains("session 2")));
     assert!(!report.is_equal());
+}
+
+#[tokio::test]
+async fn each_session_alone_and_each_round_reads_its_prompts_anew() {
+    let (model, log) = scripted_model(Script { keeps_prompts: true, ..script() }).await;
+    // Two sessions with one prompt, so that even the second one alone could take over what the first one alone has read.
+    let config = ParallelConfig { prompts: vec!["One prompt".into()], ..config(2) };
+    let report = verify(&model, &config, 3, |_, _| {}).await.unwrap();
+    assert!(report.is_equal());
+    let runs = |calls: &[Call]| -> Vec<usize> {
+        let read = |call: &Call| if let Call::Prefill { tokens, .. } = call { *tokens } else { 0 };
+        calls.split(|call| *call == Call::ForgetPrompts).skip(1).map(|run| run.iter().map(read).sum()).collect()
+    };
+    let read = runs(&log.calls());
+    assert_eq!(read.len(), 2 + 3);
+    assert!(read[0] > 16 && read.iter().all(|tokens| *tokens == read[0]), "shared within a round: {read:?}");
+    let finished = self::report(&model, config).await;
+    for session in replayable(&finished) {
+        assert_eq!(replay(&model, &finished.config, session).await, Replay::Exact);
+    }
+    // After the third round come two replays; the run before them took the prompt over.
+    assert_eq!(runs(&log.calls())[4..], [read[0]; 3]);
 }
 
 /// What a run over `model` gave.

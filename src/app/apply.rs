@@ -79,7 +79,7 @@ impl WindowApp {
     /// Begins to load `source`; what was loaded before is given up.
     pub(super) fn load_model(&mut self, source: ModelSource) {
         self.model = None;
-        self.told_stall_ms = None;
+        self.told_engine = None;
         self.state.settings.model = source.clone();
         if let Some(changes) = self.state.settings.take_advice(hub::sampling_defaults(&source)) {
             let name = short_name(&source);

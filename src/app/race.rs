@@ -34,6 +34,8 @@ impl WindowApp {
         // The second leg takes the first one's settings: the controls may have moved meanwhile.
         let first = self.state.run.as_ref().filter(|_| execution != Execution::Serialized);
         let (Some(model), config) = (self.model.clone(), first.map(|run| run.config.clone())) else { return };
+        // Both legs read their prompts anew. A dead engine shows in every session's own error.
+        let _ = model.engine().forget_prompts();
         let config = config.unwrap_or_else(|| self.state.settings.run_config(model.summary().source.clone()));
         self.begin_run(&model, ParallelConfig { execution, ..config });
         if self.run.is_none()

@@ -12,6 +12,7 @@ use super::storage::{Storage, Stored};
 use super::verify::LiveVerify;
 use super::work::{Wake, Work, take_done};
 use super::{catalog, machine};
+use crate::engine::EngineSettings;
 use crate::platform::{self, MenuBar, SingleInstance};
 use crate::protocol::{DeviceKind, ListedModel, MachineMemory, ModelSource};
 use crate::session::LoadedModel;
@@ -54,8 +55,8 @@ pub struct WindowApp {
     pub(super) wake: Wake,
     pub(super) model: Option<LoadedModel>,
     pub(super) load: Option<Load>,
-    /// The stall budget that the loaded model's engine was told, in ms.
-    pub(super) told_stall_ms: Option<u64>,
+    /// What the loaded model's engine was told.
+    pub(super) told_engine: Option<EngineSettings>,
     pub(super) run: Option<LiveRun>,
     pub(super) single: Option<LiveSingle>,
     pub(super) verify: Option<LiveVerify>,
@@ -127,7 +128,7 @@ impl WindowApp {
             wake,
             model: None,
             load: None,
-            told_stall_ms: None,
+            told_engine: None,
             run: None,
             single: None,
             verify: None,
@@ -164,7 +165,7 @@ impl WindowApp {
     fn take_in(&mut self, context: &egui::Context) {
         self.pace.drained();
         self.take_model();
-        self.tell_stall_budget();
+        self.tell_engine();
         self.take_run();
         self.take_verification();
         self.take_scaling();
@@ -182,7 +183,7 @@ impl WindowApp {
             self.state.memory = MemoryCard {
                 figures: model.engine().memory(),
                 memory_limit: self.state.machine.total,
-                cache_limit: self.state.settings.parallel.cache_limit_mb * 1_000_000,
+                cache_limit: self.state.settings.parallel.cache_limit(),
             };
         }
         self.keep_settings(context);

@@ -256,9 +256,13 @@ impl RunSettings {
         LoadOptions { exact_width: self.exact_width, quantize, ..LoadOptions::default() }
     }
 
-    /// How the engine shares the device among sessions.
+    /// How the engine shares the device among sessions, and how much memory is kept for reuse.
     pub fn engine(&self) -> EngineSettings {
-        EngineSettings { max_stall: Duration::from_millis(self.max_stall_ms), ..EngineSettings::default() }
+        EngineSettings {
+            max_stall: Duration::from_millis(self.max_stall_ms),
+            cache_limit: self.cache_limit.saturating_mul(1_000_000),
+            ..EngineSettings::default()
+        }
     }
 }
 

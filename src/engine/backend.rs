@@ -1,5 +1,6 @@
 //! What the engine needs of a model: rows that are prefilled and decoded. Implemented by `model` on MLX and by tests.
 
+use super::prompt::PromptRules;
 use crate::protocol::{Execution, MemoryFigures, SessionRequest};
 
 /// A model on a device. It lives on the engine's thread, from load to drop.
@@ -19,27 +20,16 @@ pub trait Backend {
     /// began with the same ones.
     fn prefilled(&self, row: &Self::Row) -> usize;
 
-    /// Reads up to `limit` further prompt tokens (at least 1) and evaluates them. Returns how many were read, which may
-    /// be fewer than `limit` where chunk boundaries are fixed; 0 means that the row is ready to decode.
+    /// How the prompts of an execution are read.
+    fn prompt_rules(&self, execution: Execution) -> PromptRules;
+
+    /// Reads up to `limit` further prompt tokens (at least 1) and evaluates them. Returns how many were read: what
+    /// [`PromptRules::pass`] says; 0 means that the row is ready to decode.
     fn prefill(&mut self, row: &mut Self::Row, limit: usize) -> Result<usize, BackendError>;
-
-    /// How many tokens [`Backend::prefill`] would read of `row` with this `limit`: 0 where the row is ready to decode, more
-    /// than `limit` where chunk boundaries are fixed.
-    fn next_chunk(&self, row: &Self::Row, limit: usize) -> usize;
-
-    /// How many tokens of the prompt beginning `other` a row needn't read once another one has read the beginning `one`.
-    fn shareable(&self, one: &[u32], other: &[u32], _execution: Execution) -> usize {
-        one.iter().zip(other).take_while(|(one, other)| one == other).count()
-    }
 
     /// How many tokens of the prompt beginning `tokens` a row that is opened now holds from the start.
     fn known(&self, _tokens: &[u32], _execution: Execution) -> usize {
         0
-    }
-
-    /// Whether [`Backend::prefill_together`] takes less time than reading one prompt after the other.
-    fn reads_together(&self, _execution: Execution) -> bool {
-        false
     }
 
     /// Reads several prompts of one execution at once: of each row, which has at least one unread token, at most so many,
@@ -65,8 +55,14 @@ pub trait Backend {
     /// MLX's own memory figures.
     fn memory(&self) -> MemoryFigures;
 
-    /// Starts the peak figure anew.
+    /// Starts the peak figure anew, and nothing else.
     fn reset_peak_memory(&mut self);
+
+    /// Forgets what it keeps of prompts that were read. Rows that are open keep theirs.
+    fn forget_prompts(&mut self);
+
+    /// Frees the memory of what only rows shared that are gone. Called whenever sessions have left.
+    fn free_unused(&mut self);
 
     /// Sets how many bytes of freed memory are kept for reuse.
     fn set_cache_limit(&mut self, bytes: u64) -> Result<(), BackendError>;

@@ -1,158 +1,99 @@
-//! The engine from outside its thread: start it, submit sessions, read their events.
+//! The engine from outside its thread: submit sessions, read their events, say how the device is shared.
 
-use super::guard::panic_words;
-use super::worker::Worker;
-use super::{Backend, EngineSettings};
+use super::command::{Command, Submission, Wishes};
+use super::settings::EngineSettings;
 use crate::protocol::{EngineEvent, Execution, MemoryFigures, SessionRequest};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc as commands};
-use std::thread;
-use tokio::sync::{mpsc, oneshot, watch};
-
-/// What the engine's thread is asked to do, between two steps.
-pub(super) enum Command {
-    Submit { request: SessionRequest, execution: Execution, events: mpsc::Sender<EngineEvent> },
-    Configure(EngineSettings),
-    SetCacheLimit(u64),
-    ResetPeakMemory(oneshot::Sender<()>),
-    Shutdown(oneshot::Sender<()>),
-}
-
-/// Why no engine started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError<E> {
-    /// The loader said why.
-    #[error(transparent)]
-    Load(E),
-    /// The loader panicked.
-    #[error("loading the model failed unexpectedly: {0}")]
-    Panicked(String),
-    /// The system gave no thread.
-    #[error("the engine's thread could not be started: {0}")]
-    Thread(#[from] std::io::Error),
-}
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 /// The engine's thread has ended; the model must be loaded again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the model is no longer loaded; load it again")]
 pub struct EngineGone;
 
-/// Tells a loader that nobody waits for its model any more.
-#[derive(Clone, Debug, Default)]
-pub struct LoadCancel(Arc<AtomicBool>);
-
-impl LoadCancel {
-    /// Whether the load should end as soon as it can; what it returns then is dropped.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The engine's thread while it loads. Dropped before the load is done, it cancels the load and waits for the thread:
-/// a process must not end while MLX works.
-struct LoadingThread {
-    cancel: LoadCancel,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Drop for LoadingThread {
-    fn drop(&mut self) {
-        self.cancel.0.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic in the load was caught on its own thread.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Starts an engine thread, runs `loader` on it, and waits until the model is loaded or has failed to load. Dropping
-/// the future cancels the load, and waits until the loader has noticed.
-pub async fn start<B, F, E>(
-    settings: EngineSettings,
-    loader: impl FnOnce(&LoadCancel) -> Result<(B, F), E> + Send + 'static,
-) -> Result<(EngineHandle, F), StartError<E>>
-where
-    B: Backend + 'static,
-    F: Send + 'static,
-    E: Send + 'static,
-{
-    // Made first, so that it is dropped last: by then the engine, if it runs already, has lost its only handle.
-    let mut loading = LoadingThread { cancel: LoadCancel::default(), thread: None };
-    let (command_sender, command_receiver) = commands::channel();
-    let (memory_sender, memory) = watch::channel(MemoryFigures::default());
-    let (loaded_sender, loaded) = oneshot::channel();
-    let cancel = loading.cancel.clone();
-    let thread = thread::Builder::new().name("engine".into()).spawn(move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| loader(&cancel)))
-            .map_err(|panic| StartError::Panicked(panic_words(panic.as_ref())))
-            .and_then(|loaded| loaded.map_err(StartError::Load));
-        match outcome {
-            Ok((backend, facts)) => {
-                if loaded_sender.send(Ok(facts)).is_ok() {
-                    Worker::new(backend, settings, command_receiver, memory_sender).run();
-                }
-            }
-            // Where nobody waits any more nobody needs to know.
-            Err(error) => drop(loaded_sender.send(Err(error))),
-        }
-    })?;
-    loading.thread = Some(thread);
-    let facts = loaded.await.unwrap_or_else(|_| Err(StartError::Panicked("its thread ended".into())))?;
-    loading.thread = None;
-    Ok((EngineHandle { commands: command_sender, memory }, facts))
+/// Why the engine did not take a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// It holds as many as it may: [`EngineSettings::max_sessions`].
+    #[error(
+        "the model has {limit} sessions running or waiting and takes no more; start this one again once some have ended"
+    )]
+    Full {
+        /// How many that is.
+        limit: usize,
+    },
+    /// It holds none any more.
+    #[error(transparent)]
+    Gone(#[from] EngineGone),
 }
 
 /// Talks to the engine. Once the last clone is dropped the engine ends its sessions' work and frees the model.
 #[derive(Clone, Debug)]
 pub struct EngineHandle {
-    commands: commands::Sender<Command>,
-    memory: watch::Receiver<MemoryFigures>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) wishes: watch::Sender<Wishes>,
+    pub(super) memory: watch::Receiver<MemoryFigures>,
+    /// One permit for each session more that the engine takes.
+    pub(super) admissions: Arc<Semaphore>,
+    pub(super) max_sessions: usize,
 }
 
 impl EngineHandle {
     /// Queues a session. Dropping the stream cancels it.
-    pub fn submit(&self, request: SessionRequest, execution: Execution) -> Result<EventStream, EngineGone> {
+    pub fn submit(&self, request: SessionRequest, execution: Execution) -> Result<EventStream, SubmitError> {
+        let full = SubmitError::Full { limit: self.max_sessions };
+        let admission = Arc::clone(&self.admissions).try_acquire_owned().map_err(|_| full)?;
         // Room for every event that the session can have: a stalled reader neither holds the engine up nor loses any.
         let prefill_events = request.prompt.len();
         let (events, stream) = mpsc::channel(prefill_events + request.max_tokens as usize + 4);
-        self.send(Command::Submit { request, execution, events })?;
-        Ok(EventStream(stream))
+        let submission = Submission { request, execution, events, admission };
+        match self.commands.try_send(Command::Submit(submission)) {
+            Ok(()) => Ok(EventStream(stream)),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(full),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(EngineGone.into()),
+        }
     }
 
-    /// The newest of MLX's own memory figures; they are taken after every step. Never waits.
+    /// The newest of MLX's own memory figures; they are taken after every turn. Never waits.
     pub fn memory(&self) -> MemoryFigures {
         *self.memory.borrow()
     }
 
-    /// Starts the peak figure anew; done when it returns.
+    /// Starts the peak figure anew, and nothing else; done when it returns.
     pub async fn reset_peak_memory(&self) -> Result<(), EngineGone> {
         let (done, answer) = oneshot::channel();
-        self.send(Command::ResetPeakMemory(done))?;
+        self.commands.send(Command::ResetPeakMemory(done)).await.map_err(|_| EngineGone)?;
         answer.await.map_err(|_| EngineGone)
     }
 
-    /// Changes how the device is shared, from the next step on.
-    pub fn configure(&self, settings: EngineSettings) -> Result<(), EngineGone> {
-        self.send(Command::Configure(settings))
+    /// Forgets the beginnings that are kept of prompts read so far: sessions that are submitted from now on read theirs
+    /// anew, and share what they have in common. For runs that measure or prove something. Never waits.
+    pub fn forget_prompts(&self) -> Result<(), EngineGone> {
+        self.wish(|wishes| wishes.forgotten += 1)
     }
 
-    /// Sets how many bytes of freed memory are kept for reuse, from the next step on.
-    pub fn set_cache_limit(&self, bytes: u64) -> Result<(), EngineGone> {
-        self.send(Command::SetCacheLimit(bytes))
+    /// Changes how the device is shared and how much memory is kept for reuse, from the next turn on. How many sessions the
+    /// engine holds at most stays as it started. Never waits.
+    pub fn configure(&self, settings: EngineSettings) -> Result<(), EngineGone> {
+        self.wish(|wishes| wishes.settings = settings)
     }
 
     /// Ends every session as cancelled and unloads the model; its memory is free when this returns.
     pub async fn shutdown(&self) {
         let (done, answer) = oneshot::channel();
-        if self.send(Command::Shutdown(done)).is_ok() {
+        if self.commands.send(Command::Shutdown(done)).await.is_ok() {
             // An error means that the engine has ended before it read the command: the same outcome.
             let _ = answer.await;
         }
     }
 
-    fn send(&self, command: Command) -> Result<(), EngineGone> {
-        self.commands.send(command).map_err(|_| EngineGone)
+    fn wish(&self, change: impl FnOnce(&mut Wishes)) -> Result<(), EngineGone> {
+        self.wishes.send_modify(change);
+        match self.commands.try_send(Command::Heed) {
+            // Where the queue is full, the engine is awake and looks at the wishes before it acts on what waits there.
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(EngineGone),
+        }
     }
 }
 

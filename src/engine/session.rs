@@ -1,14 +1,12 @@
 //! One session inside the engine: everything it has sits in one struct.
 
+use super::backend::{Backend, BackendError, StepOutput};
+use super::command::Submission;
 use super::guard::Failure;
-use super::{Backend, Stage, StepOutput};
+use super::scheduler::{SessionView, Stage};
 use crate::protocol::{EngineEvent, Execution, FinishReason, SessionError, SessionRequest};
-use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::mpsc;
-
-/// Where a prompt is this long, its cache takes about as long to be moved in among the others as a chunk to be read.
-const LONG_PROMPT: usize = 512;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// A session from its submission until it leaves.
 pub(super) struct Session<R> {
@@ -26,8 +24,10 @@ pub(super) struct Session<R> {
     /// The most tokens it may give, and why it ends there.
     allowance: u32,
     limit_reason: FinishReason,
-    /// Whether it has read a long prompt and taken no step yet.
-    is_just_read: bool,
+    /// Whether it has let a step of the others pass before its own first one.
+    has_waited: bool,
+    /// Its place among the sessions that the engine holds at most.
+    _admission: OwnedSemaphorePermit,
 }
 
 /// Where a session is, with what it holds there.
@@ -39,14 +39,9 @@ enum Place<R> {
 }
 
 impl<R> Session<R> {
-    /// Queues a request. One that can't give a single token has ended at once.
-    pub fn new(
-        ticket: u64,
-        request: SessionRequest,
-        execution: Execution,
-        events: mpsc::Sender<EngineEvent>,
-        context_length: u32,
-    ) -> Self {
+    /// Queues a submission. One that can't give a single token has ended at once.
+    pub fn new(ticket: u64, submission: Submission, context_length: u32) -> Self {
+        let Submission { request, execution, events, admission } = submission;
         let prompt = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
         let room = context_length.saturating_sub(prompt);
         let place = if prompt == 0 {
@@ -59,6 +54,8 @@ impl<R> Session<R> {
                      {context_length} tokens; shorten it"
                 ))),
             )
+        } else if request.max_tokens == 0 {
+            Place::Ended(FinishReason::TokenLimit, None)
         } else {
             Place::Waiting
         };
@@ -67,40 +64,73 @@ impl<R> Session<R> {
         } else {
             (room, FinishReason::ContextLimit)
         };
-        let is_just_read = false;
-        Self { ticket, execution, request, events, place, launched: 0, given: 0, allowance, limit_reason, is_just_read }
+        Self {
+            ticket,
+            execution,
+            request,
+            events,
+            place,
+            launched: 0,
+            given: 0,
+            allowance,
+            limit_reason,
+            has_waited: false,
+            _admission: admission,
+        }
     }
 
+    /// Where it stands.
     pub fn stage(&self) -> Stage {
-        match self.place {
+        let stage = match self.place {
             Place::Waiting => Stage::Waiting,
             Place::Prefill(_) => Stage::Prefill,
-            Place::Decode(_) => Stage::Decode,
+            Place::Decode(_) => Stage::Decode {
+                has_stepped: self.launched > 0,
+                may_step: self.launched < self.allowance,
+                has_waited: self.has_waited,
+            },
             Place::Ended(..) => Stage::Ended,
+        };
+        match stage {
+            Stage::Waiting if self.is_cancelled() => Stage::Ended,
+            Stage::Prefill | Stage::Decode { .. } if self.is_cancelled() => Stage::Leaving,
+            stage => stage,
         }
+    }
+
+    /// What the policy sees. What a waiting session would hold from the start is asked only where it `may_open`.
+    pub fn view<B: Backend<Row = R>>(&self, backend: &B, stage: Stage, may_open: bool) -> SessionView<'_> {
+        let prompt = self.unfed();
+        let held = match &self.place {
+            Place::Waiting if may_open => backend.known(prompt, self.execution),
+            Place::Waiting | Place::Ended(..) => 0,
+            Place::Prefill(row) => backend.prefilled(row),
+            Place::Decode(_) => prompt.len(),
+        };
+        SessionView { stage, execution: self.execution, prompt, held, rules: backend.prompt_rules(self.execution) }
     }
 
     /// Whether nobody reads the session's events any more, which cancels it.
-    pub fn is_cancelled(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         self.events.is_closed()
     }
 
-    /// The row, where the session can take part in another decode step.
+    /// The prompt but for its last token, which is fed by the first decode step.
+    fn unfed(&self) -> &[u32] {
+        self.request.prompt.split_last().map_or(&[], |(_, unfed)| unfed)
+    }
+
+    /// The row, where the session decodes.
     pub fn decode_row(&mut self) -> Option<&mut R> {
         match &mut self.place {
-            Place::Decode(row) if self.launched < self.allowance => Some(row),
-            _ => None,
+            Place::Decode(row) => Some(row),
+            Place::Waiting | Place::Prefill(_) | Place::Ended(..) => None,
         }
     }
 
-    /// Whether it has taken part in a step.
-    pub fn has_stepped(&self) -> bool {
-        self.stage() == Stage::Decode && self.launched > 0
-    }
-
-    /// Whether the session lets one step of the others pass before its own first one. Says so once.
-    pub fn lets_one_pass(&mut self) -> bool {
-        std::mem::take(&mut self.is_just_read)
+    /// Notes that the session lets a step of the others pass.
+    pub fn let_one_pass(&mut self) {
+        self.has_waited = true;
     }
 
     /// Notes that a decode step has been launched for the row.
@@ -114,47 +144,16 @@ impl<R> Session<R> {
     }
 
     /// Leaves the queue with a row of its own.
-    pub fn open<B: Backend<Row = R>>(&mut self, backend: &mut B) -> Result<(), super::BackendError> {
+    pub fn open<B: Backend<Row = R>>(&mut self, backend: &mut B) -> Result<(), BackendError> {
         let row = backend.open(&self.request, self.execution)?;
+        let held = backend.prefilled(&row);
         self.place = Place::Prefill(row);
-        tracing::debug!(session = %self.request.id, "prefill started");
+        tracing::debug!(session = %self.request.id, held, "prefill started");
         self.send(EngineEvent::PrefillStarted { at: Instant::now() });
+        if held >= self.unfed().len() {
+            self.has_read(backend, 0);
+        }
         Ok(())
-    }
-
-    /// Reads up to `limit` prompt tokens; says how many were read. The session decodes from here on once all are.
-    pub fn prefill<B: Backend<Row = R>>(
-        &mut self,
-        backend: &mut B,
-        limit: usize,
-    ) -> Result<usize, super::BackendError> {
-        let unread = self.unread(backend);
-        let Place::Prefill(row) = &mut self.place else { return Ok(0) };
-        let read = if unread == 0 { 0 } else { backend.prefill(row, limit)? };
-        self.has_read(backend, read);
-        Ok(read)
-    }
-
-    /// The prompt's tokens.
-    pub fn prompt(&self) -> &Arc<[u32]> {
-        &self.request.prompt
-    }
-
-    /// How many prompt tokens are read next where `limit` are allowed; none once all are read.
-    pub fn next_chunk<B: Backend<Row = R>>(&self, backend: &B, limit: usize) -> usize {
-        match &self.place {
-            Place::Prefill(row) => backend.next_chunk(row, limit),
-            Place::Waiting | Place::Decode(_) | Place::Ended(..) => 0,
-        }
-    }
-
-    /// How many prompt tokens are left to read.
-    pub fn unread<B: Backend<Row = R>>(&self, backend: &B) -> usize {
-        match &self.place {
-            // The last prompt token is fed by the first decode step.
-            Place::Prefill(row) => (self.request.prompt.len() - 1).saturating_sub(backend.prefilled(row)),
-            Place::Waiting | Place::Decode(_) | Place::Ended(..) => 0,
-        }
     }
 
     /// The row whose prompt is being read.
@@ -168,22 +167,18 @@ impl<R> Session<R> {
     /// Takes in that `read` more prompt tokens are read. The session decodes from here on once all are.
     pub fn has_read<B: Backend<Row = R>>(&mut self, backend: &B, read: usize) {
         let Place::Prefill(row) = &self.place else { return };
-        let total = self.request.prompt.len() as u32;
-        let is_ready = read == 0 || self.unread(backend) == 0;
-        let done = if is_ready { total } else { backend.prefilled(row) as u32 };
+        let (held, total) = (backend.prefilled(row), self.request.prompt.len() as u32);
+        let is_ready = read == 0 || held >= self.unfed().len();
         if is_ready && let Place::Prefill(row) = std::mem::replace(&mut self.place, Place::Waiting) {
             self.place = Place::Decode(row);
-            self.is_just_read = self.request.prompt.len() >= LONG_PROMPT;
             tracing::debug!(session = %self.request.id, "decode started");
         }
-        self.send(EngineEvent::Prefilled { done, total });
+        self.send(EngineEvent::Prefilled { done: if is_ready { total } else { held as u32 }, total });
     }
 
     /// Hands out what one step gave. A step launched before the session ended gives nothing.
     pub fn take(&mut self, output: StepOutput, at: Instant) {
-        if self.stage() != Stage::Decode {
-            return;
-        }
+        let Place::Decode(_) = self.place else { return };
         if self.request.end_of_sequence.contains(&output.token) {
             return self.end(FinishReason::EndOfSequence, None);
         }
@@ -197,7 +192,7 @@ impl<R> Session<R> {
 
     /// Ends with a failure, unless the session has ended already.
     pub fn fail(&mut self, failure: &Failure) {
-        if self.stage() != Stage::Ended {
+        if !matches!(self.place, Place::Ended(..)) {
             tracing::warn!(session = %self.request.id, ?failure, "session failed");
             self.end(FinishReason::Error, Some(failure.session_error()));
         }

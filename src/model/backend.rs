@@ -7,14 +7,14 @@ use super::device::ComputeDevice;
 use super::kv::{ApartCaches, OwnStep, SharedKvCache};
 use super::load::load;
 use super::prefill::{Reading, read_alone, read_in_blocks, read_packed};
-use super::prefix::{PrefixStore, common_beginning};
+use super::prefix::PrefixStore;
 use super::probe::{BLOCK, ExactPlan, ExactReading, check_width};
 use super::quantization::Quantization;
 use super::rope::Positions;
 use super::row::{Row, RowKv};
 use super::step::MlxStep;
 use super::{ModelError, kv::KvCache};
-use crate::engine::{Backend, BackendError, StepOutput};
+use crate::engine::{Backend, BackendError, PromptRules, StepOutput};
 use crate::hub::ModelFiles;
 use crate::protocol::{DeviceKind, Execution, MemoryFigures, ModelFacts, SessionRequest};
 use mlx_rs::error::Result;
@@ -138,14 +138,9 @@ impl MlxBackend {
         self.exact_plan.as_ref().map_or(ExactReading::Alone, |plan| plan.reading)
     }
 
-    /// Prompts are cut at multiples of this, wherever the engine would like to, and their beginnings taken over from
-    /// others.
-    fn granularity(&self, execution: Execution) -> usize {
-        match (execution, self.exact_reading()) {
-            (Execution::Serialized | Execution::Batched, _) | (Execution::Exact, ExactReading::Freely) => 1,
-            (Execution::Exact, ExactReading::InBlocks) => CHUNK_OF_BLOCKS,
-            (Execution::Exact, ExactReading::Alone) => CHUNK_ALONE,
-        }
+    /// How many tokens a pass over the row's prompt reads where it may read `limit`.
+    fn next_pass(&self, row: &Row, limit: usize) -> usize {
+        self.prompt_rules(row.execution).pass(row.position as usize, row.prefill_total(), limit)
     }
 
     pub(super) fn why_not_exact(&self) -> BackendError {
@@ -170,7 +165,7 @@ impl Backend for MlxBackend {
         let cache = self.empty_cache()?;
         let mut row = Row::new(request, execution, cache).ok_or_else(|| BackendError("the prompt is empty".into()))?;
         let unfed = &row.prompt[..row.prefill_total()];
-        if let Some(shared) = self.prefixes.longest(unfed, execution, self.granularity(execution)) {
+        if let Some(shared) = self.prefixes.longest(unfed, execution, self.prompt_rules(execution).cut) {
             row.position = shared.length();
             row.kv = RowKv::Own(shared);
         }
@@ -184,45 +179,32 @@ impl Backend for MlxBackend {
         (row.position as usize).min(row.prefill_total())
     }
 
-    fn next_chunk(&self, row: &Row, limit: usize) -> usize {
-        let start = row.position as usize;
-        let unread = row.prefill_total().saturating_sub(start);
-        let chunk = self.granularity(row.execution);
-        let next_cut = chunk - start % chunk;
-        if row.execution == Execution::Exact && self.exact_reading() == ExactReading::Alone {
-            return unread.min(next_cut);
+    fn prompt_rules(&self, execution: Execution) -> PromptRules {
+        let freely = PromptRules { cut: 1, stops_at_cut: false, together: execution != Execution::Serialized };
+        match (execution, self.exact_reading()) {
+            (Execution::Serialized | Execution::Batched, _) | (Execution::Exact, ExactReading::Freely) => freely,
+            (Execution::Exact, ExactReading::InBlocks) => PromptRules { cut: CHUNK_OF_BLOCKS, ..freely },
+            (Execution::Exact, ExactReading::Alone) => {
+                PromptRules { cut: CHUNK_ALONE, stops_at_cut: true, together: false }
+            }
         }
-        // As many whole chunks as the limit allows.
-        if limit < unread { unread.min(next_cut + limit.saturating_sub(next_cut) / chunk * chunk) } else { unread }
-    }
-
-    fn shareable(&self, one: &[u32], other: &[u32], execution: Execution) -> usize {
-        common_beginning(one, other, self.granularity(execution))
     }
 
     fn known(&self, tokens: &[u32], execution: Execution) -> usize {
-        let known = self.prefixes.longest(tokens, execution, self.granularity(execution));
+        let known = self.prefixes.longest(tokens, execution, self.prompt_rules(execution).cut);
         known.map_or(0, |cache| cache.length() as usize)
     }
 
     fn prefill(&mut self, row: &mut Row, limit: usize) -> std::result::Result<usize, BackendError> {
-        match self.next_chunk(row, limit) {
+        match self.next_pass(row, limit) {
             0 => Ok(0),
             _ => Ok(self.prefill_together(&mut [(row, limit)])?.into_iter().sum()),
         }
     }
 
-    fn reads_together(&self, execution: Execution) -> bool {
-        match execution {
-            Execution::Serialized => false,
-            Execution::Batched => true,
-            Execution::Exact => self.exact_reading() != ExactReading::Alone,
-        }
-    }
-
     fn prefill_together(&mut self, rows: &mut [(&mut Row, usize)]) -> std::result::Result<Vec<usize>, BackendError> {
         let is_exact = rows.iter().any(|(row, _)| row.execution == Execution::Exact);
-        let counts: Vec<usize> = rows.iter().map(|(row, limit)| self.next_chunk(row, *limit)).collect();
+        let counts: Vec<usize> = rows.iter().map(|(row, limit)| self.next_pass(row, *limit)).collect();
         // A copy would not be written to in place; where arrays are replaced instead, the rows keep theirs until all went
         // well.
         let in_place = self.decoder.attends_in_place();
@@ -284,13 +266,19 @@ impl Backend for MlxBackend {
     }
 
     fn reset_peak_memory(&mut self) {
+        if let Err(error) = memory::reset_peak_memory() {
+            tracing::warn!("MLX did not reset its peak memory: {}", error.what());
+        }
+    }
+
+    fn forget_prompts(&mut self) {
         self.prefixes.clear();
+    }
+
+    fn free_unused(&mut self) {
         for caches in &mut self.caches {
             caches.together.clear_unused();
             caches.apart.clear_unused();
-        }
-        if let Err(error) = memory::reset_peak_memory() {
-            tracing::warn!("MLX did not reset its peak memory: {}", error.what());
         }
     }
 

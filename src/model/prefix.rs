@@ -4,6 +4,7 @@
 //! MLX arrays are values: a copy shares its memory until one side writes, so keeping a cache costs nothing until then.
 
 use super::kv::KvCache;
+use crate::engine::common_beginning;
 use crate::protocol::Execution;
 use mlx_rs::Array;
 use std::collections::VecDeque;
@@ -13,13 +14,6 @@ use std::sync::Arc;
 const SHORTEST: usize = 16;
 /// The most memory that is kept, all caches together.
 const MOST_BYTES: usize = 512 << 20;
-
-/// How many tokens two prompts have in common at their beginnings, cut to a multiple of `granularity` unless they are the
-/// very same.
-pub(super) fn common_beginning(one: &[u32], other: &[u32], granularity: usize) -> usize {
-    let common = one.iter().zip(other).take_while(|(one, other)| one == other).count();
-    if one == other { common } else { common / granularity * granularity }
-}
 
 /// The newest prefilled caches.
 #[derive(Debug, Default)]

@@ -36,7 +36,8 @@ pub struct ParallelConfig {
     pub stop: Vec<String>,
     /// How decode steps share the device.
     pub execution: Execution,
-    /// The most bytes that MLX keeps for reuse, in MB of 1,000,000 bytes.
+    /// The most bytes that MLX keeps for reuse, in MB of 1,000,000 bytes: for those who load a model for this run. A run
+    /// over a loaded model leaves the limit as it is.
     pub cache_limit_mb: u64,
     /// Skips the chat template.
     pub raw: bool,
@@ -61,6 +62,11 @@ impl ParallelConfig {
             0 => Self::DEFAULT_PROMPTS[index as usize % Self::DEFAULT_PROMPTS.len()],
             count => &self.prompts[index as usize % count],
         }
+    }
+
+    /// [`ParallelConfig::cache_limit_mb`] in bytes.
+    pub fn cache_limit(&self) -> u64 {
+        self.cache_limit_mb.saturating_mul(1_000_000)
     }
 
     /// How session `index` samples.

@@ -51,7 +51,7 @@ pub(super) async fn submit(
             let submitted = model.engine().submit(request, job.execution);
             let kind = UpdateKind::Submitted { prompt_tokens: record.prompt_tokens };
             reporter.tell(job.id, at, kind).await;
-            submitted.map_err(|gone| End::failed(SessionError(gone.to_string())))
+            submitted.map_err(|refusal| End::failed(SessionError(refusal.to_string())))
         }
     };
     Submitted { job, record, stream, text, stop }

@@ -95,7 +95,6 @@ pub(super) fn job(config: &ParallelConfig, id: SessionId) -> Result<Job, Invalid
 
 async fn run(model: LoadedModel, config: ParallelConfig, jobs: Vec<(Job, StopFlag)>, reporter: Reporter) -> RunReport {
     // A dead engine shows in every session's own error.
-    let _ = model.engine().set_cache_limit(config.cache_limit_mb * 1_000_000);
     let _ = model.engine().reset_peak_memory().await;
     let tokenizing: Vec<_> = jobs.iter().map(|(job, _)| tokenize(model.text_shared(), job.input.clone())).collect();
     let mut sessions = Vec::with_capacity(jobs.len());

@@ -46,6 +46,8 @@ pub async fn scaling(
 }
 
 async fn run(model: &LoadedModel, config: ParallelConfig) -> Result<RunReport, InvalidConfig> {
+    // Each run reads its own prompts, so that rows can be compared. A dead engine shows in every session's own error.
+    let _ = model.engine().forget_prompts();
     // Nobody watches the sessions, so their updates need no reader.
     let (updates, _) = mpsc::channel(1);
     Ok(ParallelRun::start(model, config, updates, Arc::new(|| {}))?.finish().await)

@@ -1,11 +1,14 @@
 //! A backend without a model: the next token is a function of prompt, seed and position, and a script says when a
 //! row fails, panics or takes its time. Everything it is asked to do is written down.
 
-use llmeval::engine::{self, Backend, BackendError, EngineSettings, LoadCancel, StepOutput};
+use llmeval::engine::{
+    self, Backend, BackendError, EngineSettings, LoadCancel, PromptRules, StepOutput, common_beginning,
+};
 use llmeval::protocol::{DeviceKind, Execution, MemoryFigures, ModelFacts, ModelSource, SessionId, SessionRequest};
 use llmeval::session::LoadedModel;
 use llmeval::text::TextModel;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -50,6 +53,10 @@ pub struct Script {
     pub reads_together: bool,
     /// How much of every prompt another session has read before.
     pub known: usize,
+    /// Whether a step is launched before the last one was read.
+    pub looks_ahead: bool,
+    /// Whether prompts that were read are kept, so that others can take their beginnings over.
+    pub keeps_prompts: bool,
 }
 
 impl Default for Script {
@@ -66,6 +73,8 @@ impl Default for Script {
             hashes_depend_on_width: false,
             reads_together: false,
             known: 0,
+            looks_ahead: true,
+            keeps_prompts: false,
         }
     }
 }
@@ -78,6 +87,7 @@ pub enum Call {
     PrefillTogether { sessions: Vec<SessionId> },
     Launch { sessions: Vec<SessionId>, execution: Execution },
     Read,
+    ForgetPrompts,
 }
 
 /// What a backend was asked to do so far; can be read while it works.
@@ -119,12 +129,28 @@ pub struct ScriptedBackend {
     cache_limit: u64,
     rows: u64,
     opened: usize,
+    /// Prompts that were read, where the script says so, and whether for exact execution.
+    kept: Vec<(Vec<u32>, bool)>,
+    /// Held by every row too.
+    alive: Rc<()>,
+    /// What rows that step together share.
+    shared_bytes: u64,
     not_send: std::marker::PhantomData<*const ()>,
 }
 
 impl ScriptedBackend {
     pub fn new(script: Script, log: Log) -> Self {
-        Self { script, log, cache_limit: 0, rows: 0, opened: 0, not_send: std::marker::PhantomData }
+        Self {
+            script,
+            log,
+            cache_limit: 0,
+            rows: 0,
+            opened: 0,
+            kept: Vec::new(),
+            alive: Rc::default(),
+            shared_bytes: 0,
+            not_send: std::marker::PhantomData,
+        }
     }
 
     fn trouble(&self, session: SessionId) -> Option<Trouble> {
@@ -134,9 +160,18 @@ impl ScriptedBackend {
 
 pub struct Row {
     request: SessionRequest,
+    execution: Execution,
     prefilled: usize,
     given: u32,
     answer: Option<Vec<u32>>,
+    _alive: Rc<()>,
+}
+
+impl Row {
+    /// The prompt but for its last token.
+    fn unfed(&self) -> &[u32] {
+        self.request.prompt.split_last().unwrap().1
+    }
 }
 
 /// The id that ends an answer of [`Script::answers`].
@@ -165,7 +200,7 @@ impl Backend for ScriptedBackend {
     type Row = Row;
     type Step = Step;
 
-    fn open(&mut self, request: &SessionRequest, _execution: Execution) -> Result<Row, BackendError> {
+    fn open(&mut self, request: &SessionRequest, execution: Execution) -> Result<Row, BackendError> {
         self.log.add(Call::Open(request.id));
         if self.trouble(request.id) == Some(Trouble::OpenFails) {
             return Err(BackendError(format!("no room for session {}", request.id)));
@@ -173,7 +208,16 @@ impl Backend for ScriptedBackend {
         let answer = self.script.answers.get(self.opened).cloned();
         self.opened += 1;
         self.rows += 1;
-        Ok(Row { request: request.clone(), prefilled: 0, given: 0, answer })
+        let mut row = Row {
+            request: request.clone(),
+            execution,
+            prefilled: 0,
+            given: 0,
+            answer,
+            _alive: Rc::clone(&self.alive),
+        };
+        row.prefilled = self.known(row.unfed(), execution);
+        Ok(row)
     }
 
     fn prefilled(&self, row: &Row) -> usize {
@@ -184,23 +228,25 @@ impl Backend for ScriptedBackend {
         if self.trouble(row.request.id) == Some(Trouble::PrefillFails) {
             return Err(BackendError(format!("the prompt of session {} can't be read", row.request.id)));
         }
-        let tokens = limit.min(row.request.prompt.len() - 1 - row.prefilled);
+        let tokens = self.prompt_rules(row.execution).pass(row.prefilled, row.unfed().len(), limit);
         thread::sleep(self.script.prefill_token * tokens as u32);
         self.log.add(Call::Prefill { session: row.request.id, tokens });
         row.prefilled += tokens;
+        if self.script.keeps_prompts && row.prefilled == row.unfed().len() {
+            self.kept.push((row.unfed().to_vec(), row.execution == Execution::Exact));
+        }
         Ok(tokens)
     }
 
-    fn next_chunk(&self, row: &Row, limit: usize) -> usize {
-        limit.min(row.request.prompt.len() - 1 - row.prefilled)
+    fn prompt_rules(&self, execution: Execution) -> PromptRules {
+        let together = self.script.reads_together && execution == Execution::Batched;
+        PromptRules { cut: 1, stops_at_cut: false, together }
     }
 
-    fn known(&self, tokens: &[u32], _execution: Execution) -> usize {
-        self.script.known.min(tokens.len())
-    }
-
-    fn reads_together(&self, execution: Execution) -> bool {
-        self.script.reads_together && execution == Execution::Batched
+    fn known(&self, tokens: &[u32], execution: Execution) -> usize {
+        let kept = self.kept.iter().filter(|(_, exact)| *exact == (execution == Execution::Exact));
+        let shared = kept.map(|(kept, _)| common_beginning(kept, tokens, 1)).max();
+        shared.unwrap_or_default().max(self.script.known.min(tokens.len()))
     }
 
     fn prefill_together(&mut self, rows: &mut [(&mut Row, usize)]) -> Result<Vec<usize>, BackendError> {
@@ -228,6 +274,9 @@ impl Backend for ScriptedBackend {
                 _ => {}
             }
         }
+        if rows.len() > 1 {
+            self.shared_bytes = 50_000;
+        }
         let width = if self.script.hashes_depend_on_width { rows.len() as u64 } else { 0 };
         let outputs = rows.iter_mut().map(|row| {
             let token = match &row.answer {
@@ -251,9 +300,13 @@ impl Backend for ScriptedBackend {
         step.outputs
     }
 
+    fn looks_ahead(&self) -> bool {
+        self.script.looks_ahead
+    }
+
     fn memory(&self) -> MemoryFigures {
         MemoryFigures {
-            active: 1_000_000 + self.rows * 1000,
+            active: 1_000_000 + self.rows * 1000 + self.shared_bytes,
             cache: self.cache_limit,
             peak: 1_000_000 + self.rows * 1000,
         }
@@ -261,6 +314,17 @@ impl Backend for ScriptedBackend {
 
     fn reset_peak_memory(&mut self) {
         self.rows = 0;
+    }
+
+    fn forget_prompts(&mut self) {
+        self.log.add(Call::ForgetPrompts);
+        self.kept.clear();
+    }
+
+    fn free_unused(&mut self) {
+        if Rc::strong_count(&self.alive) == 1 {
+            self.shared_bytes = 0;
+        }
     }
 
     fn set_cache_limit(&mut self, bytes: u64) -> Result<(), BackendError> {
@@ -278,6 +342,11 @@ pub const TEXT_FOLDER: &str = "tests/fixtures/models/qwen3-f32";
 
 /// A loaded model whose engine follows `script`.
 pub async fn scripted_model(script: Script) -> (LoadedModel, Log) {
+    scripted_model_with(script, EngineSettings::default()).await
+}
+
+/// The same, over an engine with other settings.
+pub async fn scripted_model_with(script: Script, settings: EngineSettings) -> (LoadedModel, Log) {
     let log = Log::default();
     let backend_log = log.clone();
     let facts = ModelFacts {
@@ -292,7 +361,7 @@ pub async fn scripted_model(script: Script) -> (LoadedModel, Log) {
         packed_bits: None,
     };
     let loader = move |_: &LoadCancel| Ok::<_, String>((ScriptedBackend::new(script, backend_log), facts));
-    let (engine, facts) = engine::start(EngineSettings::default(), loader).await.unwrap();
+    let (engine, facts) = engine::start(settings, loader).await.unwrap();
     let text = TextModel::from_folder(Path::new(TEXT_FOLDER)).unwrap();
     (LoadedModel::new(engine, text, ModelSource::Folder(TEXT_FOLDER.into()), facts), log)
 }

@@ -49,6 +49,23 @@ fn the_same_sessions_run_serialized_and_then_batched_with_a_clock_each() {
 }
 
 #[test]
+fn both_legs_read_their_prompts_anew() {
+    let mut bench = Bench::open(Setting::script(Script { keeps_prompts: true, ..slow() }));
+    bench.click("Parallel");
+    bench.run_to_end();
+    assert!(!bench.calls().contains(&Call::ForgetPrompts), "a plain run keeps what it reads");
+    race(&mut bench);
+    bench.wait("the end", |state| !state.is_racing() && !state.run_is_active());
+    let calls = bench.calls();
+    let legs = calls.split(|call| *call == Call::ForgetPrompts).skip(1);
+    let read = |leg: &[Call]| -> usize {
+        leg.iter().map(|call| if let Call::Prefill { tokens, .. } = call { *tokens } else { 0 }).sum()
+    };
+    let read: Vec<usize> = legs.map(read).collect();
+    assert!(read.len() == 2 && read[0] > 0 && read[0] == read[1], "{read:?}");
+}
+
+#[test]
 fn stopping_the_first_leg_ends_the_race_without_a_second_one() {
     let mut bench = Bench::open(Setting::script(slow()));
     bench.set_max_tokens(5000);

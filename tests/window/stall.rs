@@ -1,4 +1,4 @@
-//! The stall budget on its way from the slider to the engine.
+//! The stall budget and the cache limit on their way from the controls to the engine.
 
 use super::bench::{Bench, Setting};
 use crate::support::scripted::{Call, Script};
@@ -39,6 +39,17 @@ fn the_slider_bounds_the_chunks_of_a_prompt_that_joins_running_streams() {
     let (narrow, wide) = (largest_chunk(&narrow), largest_chunk(&run_with_budget(1000.0)));
     assert!(narrow <= 100, "a chunk of {narrow} tokens");
     assert!(wide > 2 * narrow, "chunks of {narrow} and of {wide} tokens");
+}
+
+#[test]
+fn the_cache_limit_reaches_the_loaded_model_without_a_run_and_the_next_one_too() {
+    let mut bench = Bench::open(Setting::default());
+    bench.click("Parallel");
+    bench.set("Cache limit", 64.0);
+    bench.wait("the new limit", |state| state.memory.figures.cache == 64_000_000);
+    bench.load_again();
+    bench.wait("the limit of another load", |state| state.memory.figures.cache == 64_000_000);
+    assert!(bench.calls().is_empty());
 }
 
 #[test]

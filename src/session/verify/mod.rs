@@ -9,7 +9,7 @@ pub use schedule::{Part, schedule};
 use super::LoadedModel;
 use super::parallel::job;
 use super::prepare::tokenize;
-use crate::engine::EngineGone;
+use crate::engine::SubmitError;
 use crate::protocol::{
     EngineEvent, Execution, FinishReason, InvalidConfig, ParallelConfig, SessionError, SessionId, SessionRequest,
 };
@@ -90,9 +90,9 @@ pub enum VerifyError {
     /// A session can't be run alone.
     #[error("session {0}: {1}")]
     Replay(SessionId, String),
-    /// The engine is gone.
+    /// The engine takes no session.
     #[error(transparent)]
-    Engine(#[from] EngineGone),
+    Engine(#[from] SubmitError),
 }
 
 /// Runs each session of `config` alone, then `rounds` times among the others on a seeded schedule of late joins, early
@@ -108,12 +108,14 @@ pub async fn verify(
     let mut alone = Vec::with_capacity(requests.len());
     for (done, request) in (0..).zip(&requests) {
         progress(done, total);
+        forget_prompts(model)?;
         alone.push(run_part(model, request.clone(), config.execution, None, |_| {}).await?);
     }
     let mut comparisons = Vec::new();
     for round in 0..rounds {
         progress(config.sessions + round, total);
         let parts = schedule(config.seed, round, config.sessions, config.max_tokens);
+        forget_prompts(model)?;
         let together = run_together(model, &requests, &parts, config.execution).await?;
         for ((request, part), (together, alone)) in requests.iter().zip(parts).zip(together.iter().zip(&alone)) {
             comparisons.push(Comparison {
@@ -133,6 +135,12 @@ pub async fn verify(
         comparisons,
         config: config.clone(),
     })
+}
+
+/// What comes next reads its prompts anew: a session alone is not proven by what another one has read, nor a round by what
+/// was read alone.
+fn forget_prompts(model: &LoadedModel) -> Result<(), SubmitError> {
+    Ok(model.engine().forget_prompts()?)
 }
 
 async fn requests(model: &LoadedModel, config: &ParallelConfig) -> Result<Vec<SessionRequest>, VerifyError> {
@@ -171,7 +179,7 @@ async fn run_together(
     requests: &[SessionRequest],
     parts: &[Part],
     execution: Execution,
-) -> Result<Vec<Trace>, EngineGone> {
+) -> Result<Vec<Trace>, SubmitError> {
     let running = parts.iter().filter(|part| part.joins_after == 0).count() as u32;
     let progress = Arc::new(watch::Sender::new(RoundProgress { tokens: 0, running }));
     let mut sessions = tokio::task::JoinSet::new();
@@ -208,7 +216,7 @@ async fn run_part(
     execution: Execution,
     cancels_after: Option<u32>,
     count: impl Fn(u64),
-) -> Result<Trace, EngineGone> {
+) -> Result<Trace, SubmitError> {
     let mut stream = model.engine().submit(request, execution)?;
     let mut trace = Trace::default();
     while let Some(event) = stream.next().await {

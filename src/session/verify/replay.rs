@@ -1,6 +1,6 @@
 //! A finished run's sessions, each once more and alone, token by token.
 
-use super::{VerifyError, request};
+use super::{VerifyError, forget_prompts, request};
 use crate::protocol::{EngineEvent, EvaluationResult, FinishReason, ParallelConfig, Replay, RunReport, SessionRequest};
 use crate::session::LoadedModel;
 use crate::text::{StopMatcher, TextStream};
@@ -40,6 +40,7 @@ async fn first_difference(
     let whole = request(model, config, result.id).await?;
     let max_tokens = if is_whole { whole.max_tokens } else { result.tokens };
     let request = SessionRequest { max_tokens, hash_logits: false, ..whole };
+    forget_prompts(model)?;
     let mut stream = model.engine().submit(request, config.execution)?;
     let mut expected = (0..).zip(&result.token_ids);
     while let Some(event) = stream.next().await {
