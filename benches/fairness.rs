@@ -82,8 +82,7 @@ struct Join {
 }
 
 async fn join(model: &LoadedModel, execution: Execution) -> Outcome<Join> {
-    // Forgets the prompts that were read before.
-    model.engine().reset_peak_memory().await?;
+    model.engine().forget_prompts()?;
     let (sender, mut tokens) = mpsc::unbounded_channel();
     let mut streams = Vec::new();
     for id in 0..STREAMS {
@@ -143,7 +142,7 @@ async fn shares(model: &LoadedModel) -> Outcome<()> {
 
 /// From the first submit until each of `sessions` sessions with one prompt and many seeds has its first token.
 async fn first_tokens(model: &LoadedModel, execution: Execution, sessions: u32, turn: u64) -> Outcome<Duration> {
-    model.engine().reset_peak_memory().await?;
+    model.engine().forget_prompts()?;
     let submitted = Instant::now();
     let mut streams = Vec::new();
     for id in 0..sessions {

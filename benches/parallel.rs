@@ -67,6 +67,8 @@ async fn throughput(model: &LoadedModel) -> Outcome<()> {
 
 async fn run(model: &LoadedModel, execution: Execution, sessions: u32) -> Outcome<RunReport> {
     let config = ParallelConfig { sessions, execution, max_tokens: MAX_TOKENS, ..ParallelConfig::default() };
+    // Each run reads its own prompts.
+    model.engine().forget_prompts()?;
     let (updates, _) = mpsc::channel(1);
     Ok(ParallelRun::start(model, config, updates, Arc::new(|| {}))?.finish().await)
 }

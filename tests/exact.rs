@@ -6,7 +6,7 @@ use llmeval::engine::{self, Backend, BackendError, EngineSettings, LoadCancel, P
 use llmeval::hub::ModelFiles;
 use llmeval::load_model;
 use llmeval::model::{MlxBackend, MlxStep, Row, supported_architectures};
-use llmeval::protocol::{Execution, MemoryFigures, ModelSource, ParallelConfig, SessionRequest};
+use llmeval::protocol::{Execution, MemoryFigures, ModelSource, ParallelConfig, Sampling, SessionId, SessionRequest};
 use llmeval::session::LoadedModel;
 use llmeval::session::verify::{Comparison, Verdict, verify};
 use llmeval::text::TextModel;
@@ -99,6 +99,39 @@ async fn eight_sessions_of_the_starter_model_are_the_same_alone_and_among_others
     assert_eq!(comparisons.len(), 8);
     assert!(differing(&comparisons).is_empty(), "{comparisons:?}");
     model.engine().shutdown().await;
+}
+
+#[test]
+fn a_prompt_that_was_read_is_known_until_it_is_forgotten_and_a_new_peak_forgets_nothing() {
+    let files = ModelFiles::in_folder(&model_fixtures::root().join("models/qwen3-f32")).unwrap();
+    let mut backend = MlxBackend::load(&files).unwrap();
+    let prompt: Vec<u32> = (0..400).map(|place| 3 + place % 40).collect();
+    let (last, unfed) = prompt.split_last().unwrap();
+    for execution in Execution::ALL {
+        let request = SessionRequest {
+            id: SessionId(0),
+            prompt: prompt.clone().into(),
+            sampling: Sampling::new(0.0, 1.0, 0, 0.0, 1.0, u64::from(*last)).unwrap(),
+            max_tokens: 1,
+            end_of_sequence: [].into(),
+            hash_logits: false,
+        };
+        let mut row = backend.open(&request, execution).unwrap();
+        let rules = backend.prompt_rules(execution);
+        // Passes are as long as the execution's rules say.
+        while backend.prefilled(&row) < unfed.len() {
+            let planned = rules.pass(backend.prefilled(&row), unfed.len(), 100);
+            assert_eq!(backend.prefill(&mut row, 100).unwrap(), planned, "{execution}");
+        }
+        backend.reset_peak_memory();
+        backend.free_unused();
+        assert_eq!(backend.known(unfed, execution), unfed.len(), "{execution}");
+        let again = backend.open(&request, execution).unwrap();
+        assert_eq!(backend.prefilled(&again), unfed.len(), "{execution}");
+        backend.forget_prompts();
+        assert_eq!(backend.known(unfed, execution), 0, "{execution}");
+        assert_eq!(backend.prefilled(&row), unfed.len(), "a row that is open keeps what it has read");
+    }
 }
 
 #[tokio::test]

@@ -47,14 +47,11 @@ fn prompt(id: u32, length: u32) -> Vec<u32> {
 }
 
 fn views(rows: &[Row]) -> Vec<SessionView<'_>> {
-    let view = |row: &Row| SessionView {
-        stage: row.stage,
-        execution: row.execution,
-        prompt: &[],
-        held: row.held,
-        rules: row.rules,
-    };
-    rows.iter().map(|row| SessionView { prompt: &row.prompt, ..view(row) }).collect()
+    let views = rows.iter().map(|row| {
+        let Row { stage, execution, prompt, held, rules } = row;
+        SessionView { stage: *stage, execution: *execution, prompt, held: *held, rules: *rules }
+    });
+    views.collect()
 }
 
 /// What is to be done with `rows` where nothing is in flight and nothing was read since the last step.
@@ -78,7 +75,8 @@ fn pieces(pass: &Pass) -> Vec<(usize, usize)> {
 }
 
 fn step(groups: &[(Execution, &[usize])], wait: &[usize]) -> Turn {
-    let groups = groups.iter().map(|(execution, sessions)| Group { execution: *execution, sessions: sessions.to_vec() });
+    let groups =
+        groups.iter().map(|(execution, sessions)| Group { execution: *execution, sessions: sessions.to_vec() });
     Turn::Step { groups: groups.collect(), wait: wait.to_vec() }
 }
 
@@ -86,7 +84,7 @@ fn step(groups: &[(Execution, &[usize])], wait: &[usize]) -> Turn {
 fn a_prompt_that_has_been_begun_is_read_to_its_end_first() {
     let mut rows = rows(&[STREAM, Prefill, Waiting]);
     rows[1].held = 30;
-    rows[1].rules = ALONE;
+    rows[2].rules = ALONE;
     assert_eq!(read(&rows), [(1, 10)]);
 }
 
@@ -107,7 +105,11 @@ fn nobody_leaves_the_queue_while_all_places_are_taken() {
     let leaving = turn(&rows(&[STREAM, Leaving, Waiting]), &settings);
     assert_eq!(leaving, step(&[(Batched, &[0])], &[]), "one that is about to leave still holds its row");
     let goes_on = pass(&rows(&[STREAM, Prefill, Waiting]), &settings);
-    assert_eq!((goes_on.open.as_slice(), pieces(&goes_on)), (&[][..], vec![(1, 32 / 2)]), "one that holds a place goes on");
+    assert_eq!(
+        (goes_on.open.as_slice(), pieces(&goes_on)),
+        (&[][..], vec![(1, 32 / 2)]),
+        "one that holds a place goes on"
+    );
     assert_eq!(free_rows([STREAM, Prefill, Leaving, Waiting, Ended].into_iter(), &EngineSettings::default()), 29);
     let nobody = EngineSettings { max_running: 0, ..EngineSettings::default() };
     assert_eq!(pass(&rows(&[Waiting, Waiting]), &nobody).open, [0], "one session runs at least");
@@ -246,13 +248,21 @@ fn within(max_stall_ms: u64) -> EngineSettings {
 #[test]
 fn chunks_are_sized_by_the_measured_pace_so_that_streams_are_held_no_longer_than_the_stall_budget() {
     let (settings, mut pace) = (within(200), Pace::default());
-    assert_eq!(chunk(&mut pace, &settings, &[0.01]), [16], "of 32, before anything is measured; its second half is not worth it");
+    assert_eq!(
+        chunk(&mut pace, &settings, &[0.01]),
+        [16],
+        "of 32, before anything is measured; its second half is not worth it"
+    );
     for _ in 0..4 {
         assert_eq!(chunk(&mut pace, &settings, &[0.001]), [16], "what was slow a few passes ago may come again");
     }
     let faster: usize = chunk(&mut pace, &settings, &[0.001]).iter().sum();
     assert!((100..=200).contains(&faster), "a faster device reads more at once: {faster}");
-    assert_eq!(chunk(&mut Pace::default(), &within(2000), &[1e-9]), [16, 16], "one that was never measured reads little");
+    assert_eq!(
+        chunk(&mut Pace::default(), &within(2000), &[1e-9]),
+        [16, 16],
+        "one that was never measured reads little"
+    );
 }
 
 #[test]

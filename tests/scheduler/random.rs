@@ -97,12 +97,12 @@ struct Device {
     exact: PromptRules,
     /// Prompts that were read to their end.
     kept: Vec<(Execution, Vec<u32>)>,
-    /// Sessions that are here, in order of arrival.
+    /// All sessions that came, in order of arrival.
     here: Vec<Session>,
-    /// By their places among those that ever came.
+    /// Whose steps are on the device.
     in_flight: Vec<usize>,
     pace: Pace,
-    /// Seconds for which streams were held up since the last step, and the longest that a pass may be beyond its budget.
+    /// Seconds for which streams were held up since the last step.
     held_up: f64,
     /// Steps since the last pass, while there was something to read.
     steps_unread: usize,
@@ -146,16 +146,13 @@ impl Device {
     }
 
     fn views(&self) -> Vec<SessionView<'_>> {
-        let view = |session: &'_ Session| {
-            let rules = self.rules(session.execution);
-            let kept = self.kept.iter().filter(|(execution, _)| *execution == session.execution);
-            let known = kept.map(|(_, kept)| common_beginning(kept, &session.prompt, rules.cut)).max().unwrap_or(0);
-            (known, rules)
-        };
         let views = self.here.iter().map(|session| {
-            let (known, rules) = view(session);
+            let Session { execution, prompt, .. } = session;
+            let rules = self.rules(*execution);
+            let kept = self.kept.iter().filter(|(of, _)| of == execution);
+            let known = kept.map(|(_, kept)| common_beginning(kept, prompt, rules.cut)).max().unwrap_or(0);
             let held = if session.stage == Holds::Nothing { known } else { session.held };
-            SessionView { stage: session.stage(), execution: session.execution, prompt: &session.prompt, held, rules }
+            SessionView { stage: session.stage(), execution: *execution, prompt, held, rules }
         });
         views.collect()
     }
@@ -244,7 +241,7 @@ impl Device {
     /// Somebody's reader goes, now and then.
     fn cancel_some(&mut self) {
         for session in &mut self.here {
-            if self.random.one_in(400) {
+            if self.random.one_in(150) {
                 session.stage = match session.stage {
                     Holds::Nothing | Holds::NothingAnyMore => Holds::NothingAnyMore,
                     Holds::Row | Holds::RowUntilItLeaves => Holds::RowUntilItLeaves,
@@ -300,9 +297,10 @@ fn check_wait_to_share(views: &[SessionView<'_>], pass: &Pass, settings: &Engine
     let next = &views[next];
     let Some(first) = pass.pieces.first() else { panic!("nobody waits for nothing") };
     // Somebody before it had no piece although there was more to read.
-    let is_held_up = views.iter().enumerate().any(|(place, view)| {
-        view.stage == Stage::Prefill && !pass.pieces.iter().any(|piece| piece.session == place)
-    });
+    let is_held_up = views
+        .iter()
+        .enumerate()
+        .any(|(place, view)| view.stage == Stage::Prefill && !pass.pieces.iter().any(|piece| piece.session == place));
     let fits = next.rules.pass(next.held, next.prompt.len(), left.max(1)) <= left && left > 0;
     if is_held_up || !fits || !next.rules.together || next.execution != views[first.session].execution {
         return;

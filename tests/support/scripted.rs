@@ -208,14 +208,8 @@ impl Backend for ScriptedBackend {
         let answer = self.script.answers.get(self.opened).cloned();
         self.opened += 1;
         self.rows += 1;
-        let mut row = Row {
-            request: request.clone(),
-            execution,
-            prefilled: 0,
-            given: 0,
-            answer,
-            _alive: Rc::clone(&self.alive),
-        };
+        let mut row =
+            Row { request: request.clone(), execution, prefilled: 0, given: 0, answer, _alive: Rc::clone(&self.alive) };
         row.prefilled = self.known(row.unfed(), execution);
         Ok(row)
     }

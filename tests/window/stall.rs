@@ -47,7 +47,7 @@ fn the_cache_limit_reaches_the_loaded_model_without_a_run_and_the_next_one_too()
     bench.click("Parallel");
     bench.set("Cache limit", 64.0);
     bench.wait("the new limit", |state| state.memory.figures.cache == 64_000_000);
-    bench.load_again();
+    let mut bench = bench.reopen();
     bench.wait("the limit of another load", |state| state.memory.figures.cache == 64_000_000);
     assert!(bench.calls().is_empty());
 }
