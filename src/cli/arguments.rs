@@ -179,7 +179,8 @@ pub struct RunSettings {
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
     /// The most memory that MLX keeps for reuse, in MB; on an NVIDIA GPU at least 2000
-    #[arg(long, value_name = "MB", default_value_t = 20, allow_negative_numbers = true)]
+    #[arg(long, value_name = "MB", default_value_t = ParallelConfig::default().cache_limit_mb,
+        allow_negative_numbers = true)]
     pub cache_limit: u64,
     /// The longest that reading a prompt may hold up running answers, in ms
     #[arg(long, value_name = "MS", default_value_t = 200, allow_negative_numbers = true)]

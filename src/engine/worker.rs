@@ -44,7 +44,8 @@ impl<B: Backend> Worker<B> {
         wishes: watch::Receiver<Wishes>,
         memory: watch::Sender<MemoryFigures>,
     ) -> Self {
-        let heeded = *wishes.borrow();
+        // Settings may have changed since the start; nothing was forgotten yet.
+        let heeded = Wishes { forgotten: 0, ..*wishes.borrow() };
         let mut worker = Self {
             backend,
             commands,
