@@ -17,10 +17,13 @@ struct Measured {
 }
 
 fn main() {
-    let mut rows: BTreeMap<String, Measured> = BTreeMap::new();
-    for fixture in model_fixtures::all() {
-        let model = MlxBackend::load(&fixture.files).unwrap();
-        let row = rows.entry(model.facts().architecture.clone()).or_insert_with(|| Measured {
+    let mut rows: BTreeMap<(String, &str), Measured> = BTreeMap::new();
+    for (fixture, kernels) in model_fixtures::all().into_iter().flat_map(|fixture| {
+        let fixture = std::rc::Rc::new(fixture);
+        model_fixtures::KERNELS.map(|kernels| (std::rc::Rc::clone(&fixture), kernels))
+    }) {
+        let model = model_fixtures::load(&fixture.files, kernels);
+        let row = rows.entry((model.facts().architecture.clone(), model.kernels())).or_insert_with(|| Measured {
             fixtures: 0,
             largest: 0.0,
             equal_ids: true,
@@ -40,11 +43,13 @@ fn main() {
             row.exact_widths.push(width);
         }
     }
-    println!("| architecture | fixtures | largest logit difference | greedy ids equal | exact: cohort width |");
-    println!("|---|---|---|---|---|");
-    for (architecture, row) in rows {
+    println!(
+        "| architecture | computed by | fixtures | largest logit difference | greedy ids equal | exact: cohort width |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for ((architecture, kernels), row) in rows {
         let equal = if row.equal_ids { "yes" } else { "no" };
         let widths = row.exact_widths.join(", ");
-        println!("| {architecture} | {} | {:.1e} | {equal} | {widths} |", row.fixtures, row.largest);
+        println!("| {architecture} | {kernels} | {} | {:.1e} | {equal} | {widths} |", row.fixtures, row.largest);
     }
 }

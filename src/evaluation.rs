@@ -5,7 +5,7 @@
 
 use crate::engine::{EngineSettings, LoadCancel};
 use crate::hub::ModelFiles;
-use crate::model::{MlxBackend, Quantization, can_quantize};
+use crate::model::{KernelChoice, MlxBackend, MlxOptions, Quantization, can_quantize};
 use crate::platform;
 use crate::protocol::SessionUpdate;
 use crate::protocol::{
@@ -52,6 +52,8 @@ pub struct LoadOptions {
     pub quantize: Option<Quantization>,
     /// A model that can't be packed is loaded as it is stored instead of being refused.
     pub quantizes_if_dense: bool,
+    /// Which kernels serve the model.
+    pub kernels: KernelChoice,
 }
 
 /// [`load_model`], with options.
@@ -64,12 +66,14 @@ pub async fn load_model_with(
     if let Some(problem) = platform::gpu_problem() {
         return Err(LoadError::Device(problem.to_string()));
     }
+    let exact_width = options.exact_width;
     let load = move |files: &ModelFiles, cancel: &LoadCancel| {
         let stays = options.quantizes_if_dense && !can_quantize(files).map_err(|error| error.to_string())?;
         let quantize = options.quantize.filter(|_| !stays);
-        let mut backend =
-            MlxBackend::load_unless(files, quantize, &|| cancel.is_cancelled()).map_err(|error| error.to_string())?;
-        if let Some(width) = options.exact_width {
+        let options = MlxOptions { quantize, kernels: options.kernels };
+        let loaded = MlxBackend::load_unless(files, options, &|| cancel.is_cancelled());
+        let mut backend = loaded.map_err(|error| error.to_string())?;
+        if let Some(width) = exact_width {
             backend.set_exact_width(width).map_err(|error| error.to_string())?;
         }
         let facts = backend.facts().clone();

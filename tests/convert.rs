@@ -4,7 +4,7 @@ use crate::model_fixtures::root;
 use llmeval::engine::EngineSettings;
 use llmeval::evaluation::{LoadOptions, load_model_with};
 use llmeval::hub::{FolderFiles, ModelFiles};
-use llmeval::model::{MlxBackend, Quantization, can_quantize, convert};
+use llmeval::model::{MlxBackend, MlxOptions, Quantization, can_quantize, convert};
 use llmeval::protocol::ModelSource;
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -87,7 +87,8 @@ fn quantising_at_load_computes_what_the_converted_folder_computes() {
         let target = scratch.path().join("made");
         convert(&source(&case.source), &target, case.quantization, &|_, _| true).unwrap();
         let stored = MlxBackend::load(&source(&target)).unwrap();
-        let at_load = MlxBackend::load_unless(&source(&case.source), Some(case.quantization), &|| false).unwrap();
+        let at_load =
+            MlxBackend::load_unless(&source(&case.source), packed_to(Some(case.quantization)), &|| false).unwrap();
         let dense = MlxBackend::load(&source(&case.source)).unwrap();
         let logits = |model: &MlxBackend| model.prompt_logits(&tokens, usize::MAX).unwrap();
         assert_eq!(logits(&at_load), logits(&stored), "{:?}", case.made);
@@ -105,7 +106,8 @@ async fn a_load_that_packs_dense_models_only_leaves_the_others_as_they_are() {
         assert_eq!(can_quantize(&source(&folder)).unwrap(), is_dense);
         let engine = EngineSettings::default();
         let model = load_model_with(ModelSource::Folder(folder.clone()), engine, options, |_| {}).await.unwrap();
-        let expected = MlxBackend::load_unless(&source(&folder), quantize.filter(|_| is_dense), &|| false).unwrap();
+        let expected =
+            MlxBackend::load_unless(&source(&folder), packed_to(quantize.filter(|_| is_dense)), &|| false).unwrap();
         assert_eq!(model.summary().facts.weight_bytes, expected.facts().weight_bytes, "{name}");
         assert_eq!(model.summary().facts.packed_bits, is_dense.then_some(4), "{name}");
         model.engine().shutdown().await;
@@ -122,10 +124,12 @@ fn what_cannot_be_quantised_is_refused_in_words_and_nothing_is_written() {
         |files: &ModelFiles, target: &Path| convert(files, target, four, &|_, _| true).unwrap_err().to_string();
     let packed = source(&root().join("models/llama-4bit-g64"));
     assert!(refusal(&packed, &target).contains("quantised already"));
-    assert!(MlxBackend::load_unless(&packed, Some(four), &|| false).unwrap_err().to_string().contains("already"));
+    assert!(
+        MlxBackend::load_unless(&packed, packed_to(Some(four)), &|| false).unwrap_err().to_string().contains("already")
+    );
     let gguf = ModelFiles::gguf(&root().join("gguf/qwen3-q8_0/model.gguf")).unwrap();
     assert!(refusal(&gguf, &target).contains("GGUF"));
-    assert!(MlxBackend::load_unless(&gguf, Some(four), &|| false).unwrap_err().to_string().contains("GGUF"));
+    assert!(MlxBackend::load_unless(&gguf, packed_to(Some(four)), &|| false).unwrap_err().to_string().contains("GGUF"));
     let dense = source(&root().join("models/llama-untied-bf16"));
     assert!(refusal(&dense, scratch.path()).contains("exists already"));
     assert!(!target.exists());
@@ -141,4 +145,8 @@ fn a_conversion_that_is_stopped_leaves_nothing_behind() {
     let stopped = convert(&dense, &target, Quantization::new(4, 64).unwrap(), &|done, _| done < 3);
     assert_eq!(stopped.unwrap_err().to_string(), "the load was stopped");
     assert!(!target.exists());
+}
+
+fn packed_to(quantize: Option<Quantization>) -> MlxOptions {
+    MlxOptions { quantize, ..MlxOptions::default() }
 }

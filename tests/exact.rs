@@ -3,9 +3,9 @@
 
 use crate::model_fixtures;
 use llmeval::engine::{self, Backend, BackendError, EngineSettings, LoadCancel, PromptRules, StepOutput};
+use llmeval::evaluation::{LoadOptions, load_model_with};
 use llmeval::hub::ModelFiles;
-use llmeval::load_model;
-use llmeval::model::{MlxBackend, MlxStep, Row, supported_architectures};
+use llmeval::model::{KernelChoice, MlxBackend, MlxStep, Row, supported_architectures};
 use llmeval::protocol::{Execution, MemoryFigures, ModelSource, ParallelConfig, Sampling, SessionId, SessionRequest};
 use llmeval::session::LoadedModel;
 use llmeval::session::verify::{Comparison, Verdict, verify};
@@ -47,11 +47,16 @@ fn name(folder: &Path) -> String {
     folder.file_name().unwrap().to_string_lossy().into_owned()
 }
 
+async fn load(source: ModelSource, kernels: KernelChoice) -> LoadedModel {
+    let options = LoadOptions { kernels, ..LoadOptions::default() };
+    load_model_with(source, EngineSettings::default(), options, |_| {}).await.unwrap()
+}
+
 /// How many sessions on how many schedules were compared; none may differ.
-async fn compare_all(folders: &[PathBuf]) -> (usize, u32) {
+async fn compare_all(folders: &[PathBuf], kernels: KernelChoice) -> (usize, u32) {
     let (mut compared, mut schedules) = (0, 0);
     for (seed, folder) in (0..).zip(folders) {
-        let model = load_model(ModelSource::Folder(folder.clone()), EngineSettings::default(), |_| {}).await.unwrap();
+        let model = load(ModelSource::Folder(folder.clone()), kernels).await;
         let comparisons = compare(&model, &config(seed), ROUNDS).await;
         assert!(differing(&comparisons).is_empty(), "{}: {:?}", name(folder), differing(&comparisons));
         compared += comparisons.len();
@@ -71,14 +76,18 @@ fn differing(comparisons: &[Comparison]) -> Vec<&Comparison> {
 
 #[tokio::test]
 async fn sessions_of_every_dense_tiny_model_are_the_same_alone_and_among_others() {
-    let (compared, schedules) = compare_all(&folders(false)).await;
-    assert!(compared >= 500 && schedules >= 100, "{compared} on {schedules}");
+    for kernels in model_fixtures::KERNELS {
+        let (compared, schedules) = compare_all(&folders(false), kernels).await;
+        assert!(compared >= 500 && schedules >= 100, "{compared} on {schedules}");
+    }
 }
 
 #[tokio::test]
 async fn sessions_of_every_packed_tiny_model_are_the_same_alone_and_among_others() {
-    let (compared, schedules) = compare_all(&folders(true)).await;
-    assert!(compared >= 400 && schedules >= 90, "{compared} on {schedules}");
+    for kernels in model_fixtures::KERNELS {
+        let (compared, schedules) = compare_all(&folders(true), kernels).await;
+        assert!(compared >= 400 && schedules >= 90, "{compared} on {schedules}");
+    }
 }
 
 #[test]
@@ -92,13 +101,15 @@ fn the_tiny_models_are_of_every_architecture_and_give_two_hundred_schedules() {
 
 #[tokio::test]
 async fn eight_sessions_of_the_starter_model_are_the_same_alone_and_among_others() {
-    let model = load_model(ModelSource::Starter, EngineSettings::default(), |_| {}).await.unwrap();
-    let config =
-        ParallelConfig { sessions: 8, max_tokens: 6, execution: Execution::Exact, ..ParallelConfig::default() };
-    let comparisons = compare(&model, &config, 1).await;
-    assert_eq!(comparisons.len(), 8);
-    assert!(differing(&comparisons).is_empty(), "{comparisons:?}");
-    model.engine().shutdown().await;
+    for kernels in model_fixtures::KERNELS {
+        let model = load(ModelSource::Starter, kernels).await;
+        let config =
+            ParallelConfig { sessions: 8, max_tokens: 6, execution: Execution::Exact, ..ParallelConfig::default() };
+        let comparisons = compare(&model, &config, 1).await;
+        assert_eq!(comparisons.len(), 8);
+        assert!(differing(&comparisons).is_empty(), "{comparisons:?}");
+        model.engine().shutdown().await;
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reads the tiny models of tests/fixtures and what Python mlx-lm computed with them.
 
 use llmeval::hub::ModelFiles;
+use llmeval::model::{KernelChoice, MlxBackend, MlxOptions};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -78,9 +79,18 @@ pub fn read(folder: &Path) -> Fixture {
     }
 }
 
+/// The kernels that serve here, and the reference: MLX's operations alone.
+pub const KERNELS: [KernelChoice; 2] = [KernelChoice::Own, KernelChoice::Mlx];
+
+/// A model served by some kernels.
+pub fn load(files: &ModelFiles, kernels: KernelChoice) -> MlxBackend {
+    let options = MlxOptions { kernels, ..MlxOptions::default() };
+    MlxBackend::load_unless(files, options, &|| false).unwrap()
+}
+
 /// The largest difference between the model's logits and mlx-lm's, the expected ids being fed in chunks of `chunk`;
 /// and the ids that the model would have chosen.
-pub fn compare(model: &llmeval::model::MlxBackend, case: &Case, chunk: usize) -> (f32, Vec<u32>) {
+pub fn compare(model: &MlxBackend, case: &Case, chunk: usize) -> (f32, Vec<u32>) {
     let fed = [&case.prompt_ids[..], &case.greedy_ids[..case.greedy_ids.len() - 1]].concat();
     let rows = model.prompt_logits(&fed, chunk).unwrap();
     let answers = &rows[case.prompt_ids.len() - 1..];

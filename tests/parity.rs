@@ -1,19 +1,26 @@
 //! Our models compute what Python mlx-lm computes: logits within 1e-3 in f32, and the same greedy ids.
 
-use crate::model_fixtures::{Case, Fixture, all, compare};
+use crate::model_fixtures::{Case, Fixture, KERNELS, all, compare, load};
 use llmeval::engine::Backend;
 use llmeval::model::{MlxBackend, Row, supported_architectures};
 use llmeval::protocol::{Execution, Sampling, SessionId, SessionRequest};
 
 const TOLERANCE: f32 = 1e-3;
 
+/// The tiny model, served by each set of kernels in turn.
+fn models(fixture: &Fixture) -> impl Iterator<Item = MlxBackend> {
+    KERNELS.into_iter().map(|kernels| load(&fixture.files, kernels))
+}
+
 fn logits_agree_when_read_in_chunks_of(chunk: usize) {
     for fixture in all() {
-        let model = MlxBackend::load(&fixture.files).unwrap();
-        for (index, case) in fixture.cases.iter().enumerate() {
-            let (difference, ids) = compare(&model, case, chunk);
-            assert!(difference <= TOLERANCE, "{} prompt {index}: logits differ by {difference}", fixture.name);
-            assert_eq!(ids, case.greedy_ids, "{} prompt {index}", fixture.name);
+        for model in models(&fixture) {
+            for (index, case) in fixture.cases.iter().enumerate() {
+                let (difference, ids) = compare(&model, case, chunk);
+                let what = format!("{} prompt {index} by {}", fixture.name, model.kernels());
+                assert!(difference <= TOLERANCE, "{what}: logits differ by {difference}");
+                assert_eq!(ids, case.greedy_ids, "{what}");
+            }
         }
     }
 }
@@ -36,28 +43,28 @@ fn a_prompt_read_token_by_token_gives_the_logits_of_mlx_lm() {
 #[test]
 fn sessions_of_other_lengths_that_join_and_leave_a_batch_get_the_ids_of_mlx_lm() {
     for fixture in all() {
-        sessions_get_their_own_ids(&fixture, Execution::Batched);
+        models(&fixture).for_each(|model| sessions_get_their_own_ids(model, &fixture, Execution::Batched));
     }
 }
 
 #[test]
 fn sessions_that_take_turns_get_the_ids_of_mlx_lm() {
     for fixture in all() {
-        sessions_get_their_own_ids(&fixture, Execution::Serialized);
+        models(&fixture).for_each(|model| sessions_get_their_own_ids(model, &fixture, Execution::Serialized));
     }
 }
 
 #[test]
 fn sessions_in_exact_cohorts_get_the_ids_of_mlx_lm() {
     for fixture in all() {
-        sessions_get_their_own_ids(&fixture, Execution::Exact);
+        models(&fixture).for_each(|model| sessions_get_their_own_ids(model, &fixture, Execution::Exact));
     }
 }
 
 #[test]
 fn prompts_that_are_read_together_get_the_ids_of_mlx_lm() {
-    for fixture in all() {
-        let mut model = MlxBackend::load(&fixture.files).unwrap();
+    for (fixture, kernels) in all().iter().flat_map(|fixture| KERNELS.map(|kernels| (fixture, kernels))) {
+        let mut model = load(&fixture.files, kernels);
         let mut rows: Vec<Row> =
             fixture.cases.iter().map(|case| model.open(&request(case), Execution::Batched).unwrap()).collect();
         for (row, limit) in rows.iter_mut().zip([3, 5]) {
@@ -85,8 +92,8 @@ fn prompts_that_are_read_together_get_the_ids_of_mlx_lm() {
 
 #[test]
 fn a_session_much_longer_than_the_others_that_comes_and_goes_changes_none_of_their_ids() {
-    for fixture in all() {
-        let mut model = MlxBackend::load(&fixture.files).unwrap();
+    for (fixture, kernels) in all().iter().flat_map(|fixture| KERNELS.map(|kernels| (fixture, kernels))) {
+        let mut model = load(&fixture.files, kernels);
         let prefilled = |model: &mut MlxBackend, case| prefilled(model, case, Execution::Batched);
         let mut rows: Vec<Row> = fixture.cases.iter().map(|case| prefilled(&mut model, case)).collect();
         let long = fixture.cases[0].prompt_ids.iter().copied().cycle().take(400).collect();
@@ -123,8 +130,7 @@ fn every_architecture_has_a_dense_and_a_packed_tiny_model_and_a_row_in_docs_mode
 }
 
 /// One session a prompt: each joins five steps after the one before, and leaves with its last id.
-fn sessions_get_their_own_ids(fixture: &Fixture, execution: Execution) {
-    let mut model = MlxBackend::load(&fixture.files).unwrap();
+fn sessions_get_their_own_ids(mut model: MlxBackend, fixture: &Fixture, execution: Execution) {
     let mut waiting = fixture.cases.iter().enumerate().rev().collect::<Vec<_>>();
     let mut running: Vec<(usize, Row, Vec<u32>)> = Vec::new();
     let mut step = 0;

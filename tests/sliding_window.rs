@@ -1,15 +1,15 @@
 //! Layers with a sliding window don't see what lies before it, also where mlx-lm, which the tiny models come from, does.
 
-use crate::model_fixtures::root;
+use crate::model_fixtures::{KERNELS, load, root};
 use llmeval::hub::ModelFiles;
-use llmeval::model::MlxBackend;
+use llmeval::model::{KernelChoice, MlxBackend};
 use serde_json::{Value, json};
 
 const WINDOW: usize = 8;
 const LAYERS: usize = 2;
 
 /// The tiny model with another `sliding_window`.
-fn with_window(name: &str, window: Value) -> MlxBackend {
+fn with_window(name: &str, window: Value, kernels: KernelChoice) -> MlxBackend {
     let copy = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(root().join("models").join(name)).unwrap() {
         let entry = entry.unwrap();
@@ -19,7 +19,7 @@ fn with_window(name: &str, window: Value) -> MlxBackend {
     let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     config["sliding_window"] = window;
     std::fs::write(&path, config.to_string()).unwrap();
-    MlxBackend::load(&ModelFiles::in_folder(copy.path()).unwrap()).unwrap()
+    load(&ModelFiles::in_folder(copy.path()).unwrap(), kernels)
 }
 
 /// The positions at which the logits of both prompts, read in chunks, differ.
@@ -35,18 +35,18 @@ fn prompt(start: u32) -> Vec<u32> {
 
 #[test]
 fn a_token_before_all_windows_of_phi3_has_no_say() {
-    no_token_before_all_windows_has_a_say("phi3-4bit-g64");
+    KERNELS.into_iter().for_each(|kernels| no_token_before_all_windows_has_a_say("phi3-4bit-g64", kernels));
 }
 
 #[test]
 fn a_token_before_all_windows_of_mistral_has_no_say() {
-    no_token_before_all_windows_has_a_say("mistral-f32");
+    KERNELS.into_iter().for_each(|kernels| no_token_before_all_windows_has_a_say("mistral-f32", kernels));
 }
 
 /// Of a model whose layers all have a window.
-fn no_token_before_all_windows_has_a_say(name: &str) {
-    let windowed = with_window(name, json!(WINDOW));
-    let open = with_window(name, Value::Null);
+fn no_token_before_all_windows_has_a_say(name: &str, kernels: KernelChoice) {
+    let windowed = with_window(name, json!(WINDOW), kernels);
+    let open = with_window(name, Value::Null, kernels);
     let (one, other) = (prompt(10), prompt(20));
     // Each layer lets the last of the four differing tokens reach WINDOW − 1 positions further.
     let reach = 3 + LAYERS * (WINDOW - 1);
@@ -58,12 +58,14 @@ fn no_token_before_all_windows_has_a_say(name: &str) {
 
 #[test]
 fn every_other_layer_of_gemma2_has_a_window() {
-    let windowed = with_window("gemma2-f16", json!(WINDOW));
-    let open = with_window("gemma2-f16", json!(4096));
-    let (one, other) = (prompt(10), prompt(20));
-    for chunk in [usize::MAX, 7, 1] {
-        assert_eq!(differing([&windowed, &open], [&one, &one], chunk), (WINDOW..40).collect::<Vec<_>>());
-        // The layers without a window still see everything.
-        assert_eq!(differing([&windowed, &windowed], [&one, &other], chunk), (0..40).collect::<Vec<_>>());
+    for kernels in KERNELS {
+        let windowed = with_window("gemma2-f16", json!(WINDOW), kernels);
+        let open = with_window("gemma2-f16", json!(4096), kernels);
+        let (one, other) = (prompt(10), prompt(20));
+        for chunk in [usize::MAX, 7, 1] {
+            assert_eq!(differing([&windowed, &open], [&one, &one], chunk), (WINDOW..40).collect::<Vec<_>>());
+            // The layers without a window still see everything.
+            assert_eq!(differing([&windowed, &windowed], [&one, &other], chunk), (0..40).collect::<Vec<_>>());
+        }
     }
 }

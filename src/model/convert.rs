@@ -1,11 +1,10 @@
 //! Writes a dense checkpoint as a quantised one in the mlx-community layout: the same tensors, config.json and index
 //! that mlx-lm's converter writes.
 
-use super::load::open_folder;
-use super::quantization::Quantization;
-use super::quantize::Quantizer;
-use super::weights::Compute;
-use super::{ModelError, architecture, config::unsupported};
+use super::device::Compute;
+use super::files::Quantizer;
+use super::load::{open_folder, take_all};
+use super::{ModelError, Quantization};
 use crate::hub::{self, FolderFiles, ModelFiles};
 use mlx_rs::Array;
 use mlx_rs::transforms::eval;
@@ -58,7 +57,7 @@ pub fn convert(
     go_on: &dyn Fn(usize, usize) -> bool,
 ) -> Result<Converted, ConvertError> {
     let ModelFiles::Folder(source) = files else {
-        return Err(unsupported("quantising", "a GGUF file", "a folder with a dense checkpoint").into());
+        return Err(ModelError::unsupported("quantising", "a GGUF file", "a folder with a dense checkpoint").into());
     };
     if target.exists() {
         return Err(ConvertError::Exists(target.to_owned()));
@@ -66,7 +65,7 @@ pub fn convert(
     let (config, weights) = open_folder(source, Compute::AsStored, Some(quantization))?;
     let mut weights = weights.recorded();
     // Building the model names every tensor that it has; what is built is not computed.
-    drop(architecture::find(&config.model_type)?(&config, &mut weights)?);
+    take_all(&config, &mut weights)?;
     let tensors = weights.taken();
     let converted = Converted {
         parameters: weights.parameters(),

@@ -1,8 +1,16 @@
 //! Which MLX device computes, and why.
 
-use super::weights::Compute;
 use crate::protocol::DeviceKind;
 use mlx_rs::{Device, DeviceType};
+
+/// What the device computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compute {
+    /// The checkpoint's own packing and dtype: a GPU's way.
+    AsStored,
+    /// Everything unpacked to f32: a CPU's way, where half precision is emulated and packed products don't batch.
+    DenseF32,
+}
 
 /// The device that MLX computes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +45,7 @@ impl ComputeDevice {
 }
 
 /// Whether MLX's default device is a GPU.
-pub(super) fn is_gpu() -> bool {
+fn is_gpu() -> bool {
     let kind = Device::try_default().and_then(|device| device.get_type());
     kind.is_ok_and(|kind| matches!(kind, DeviceType::Gpu))
 }

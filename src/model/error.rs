@@ -65,6 +65,13 @@ pub enum ModelError {
     Device(#[from] crate::engine::BackendError),
 }
 
+impl ModelError {
+    /// A value that this program has no code for.
+    pub(super) fn unsupported(field: &str, value: &str, supported: &str) -> Self {
+        Self::Unsupported { field: field.into(), value: value.into(), supported: supported.into() }
+    }
+}
+
 impl From<mlx_rs::error::Exception> for ModelError {
     fn from(exception: mlx_rs::error::Exception) -> Self {
         Self::Device(exception.into())

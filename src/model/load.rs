@@ -1,15 +1,14 @@
 //! From files to a model whose weights are evaluated in full.
 
-use super::config::{Config, Fields, unsupported};
-use super::decoder::Decoder;
-use super::device::ComputeDevice;
-use super::probe::{ExactPlan, choose_width};
-use super::quantization::Quantization;
-use super::quantize::Quantizer;
-use super::weights::{Compute, Weights};
-use super::{ModelError, architecture, gguf};
+use super::arch::{self, Parts};
+use super::backend::MlxOptions;
+use super::device::{Compute, ComputeDevice};
+use super::files::{Config, Fields, Quantizer, Weights, gguf};
+use super::kernels::{KernelChoice, choose};
+use super::run::{Runner, choose_plan};
+use super::{ModelError, Quantization};
 use crate::hub::{self, FolderFiles, ModelFiles, gguf::Gguf, safetensors::read_tensor_index};
-use crate::protocol::ModelFacts;
+use crate::protocol::{DeviceKind, ModelFacts};
 use mlx_rs::Array;
 use mlx_rs::transforms::eval;
 use serde_json::Value;
@@ -17,31 +16,25 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
-/// A model on the device.
-#[derive(Debug)]
-pub(super) struct Loaded {
-    pub decoder: Decoder,
-    pub facts: ModelFacts,
-    /// How exact execution runs, or why it can't.
-    pub exact: Result<ExactPlan, String>,
-}
-
-/// Checks the files, takes their tensors, packed where `quantize` is given, and evaluates all of them.
+/// Checks the files, takes their tensors, packed where the options say so, evaluates all of them, and asks the device how
+/// it can run exactly.
 pub(super) fn load(
     files: &ModelFiles,
     device: &ComputeDevice,
-    quantize: Option<Quantization>,
+    options: MlxOptions,
     is_cancelled: &dyn Fn() -> bool,
-) -> Result<Loaded, ModelError> {
+) -> Result<(Runner, ModelFacts), ModelError> {
     let began = Instant::now();
+    let quantize = options.quantize;
     let (config, mut weights) = match files {
         ModelFiles::Folder(folder) => open_folder(folder, device.compute(), quantize)?,
         ModelFiles::Gguf(_) if quantize.is_some() => {
-            return Err(unsupported("quantising", "a GGUF file", "a folder with a dense checkpoint"));
+            return Err(ModelError::unsupported("quantising", "a GGUF file", "a folder with a dense checkpoint"));
         }
         ModelFiles::Gguf(path) => open_gguf(path, device.compute())?,
     };
-    let decoder = architecture::find(&config.model_type)?(&config, &mut weights)?;
+    let kernels = choose(device.kind, options.kernels)?;
+    let decoder = arch::find(&config.model_type)?(&mut Parts::new(&config, &mut weights, &*kernels))?;
     let parameters = weights.parameters();
     weights.finish(&config)?;
     // Evaluated in pieces: each layer's packed source can go before the next one is read.
@@ -53,7 +46,7 @@ pub(super) fn load(
     }
     let weight_bytes = decoder.arrays().iter().map(|array| array.nbytes() as u64).sum();
     let load_seconds = began.elapsed().as_secs_f64();
-    let exact = choose_width(&decoder, device.kind);
+    let exact = choose_plan(&decoder, &*kernels, device.kind);
     let facts = ModelFacts {
         architecture: config.model_type.clone(),
         parameters,
@@ -65,7 +58,13 @@ pub(super) fn load(
         exact_width: exact.as_ref().map(|plan| plan.width() as u32).map_err(String::clone),
         packed_bits: quantize.map(|quantization| quantization.bits as u32),
     };
-    Ok(Loaded { decoder, facts, exact })
+    Ok((Runner::new(decoder, kernels, device.kind, exact), facts))
+}
+
+/// Takes the tensors that a model of `config` has, without computing any.
+pub(super) fn take_all(config: &Config, weights: &mut Weights) -> Result<(), ModelError> {
+    let kernels = choose(DeviceKind::Gpu, KernelChoice::Mlx)?;
+    arch::find(&config.model_type)?(&mut Parts::new(config, weights, &*kernels)).map(drop)
 }
 
 /// Whether a load would take the files, from configuration and headers alone: no weight is read.
@@ -73,7 +72,7 @@ pub fn check(files: &ModelFiles) -> Result<(), ModelError> {
     match files {
         ModelFiles::Folder(folder) => {
             let (config, mut weights) = open_folder(folder, Compute::AsStored, None)?;
-            drop(architecture::find(&config.model_type)?(&config, &mut weights)?);
+            take_all(&config, &mut weights)?;
             weights.finish(&config)
         }
         ModelFiles::Gguf(path) => {
@@ -102,7 +101,7 @@ pub fn check_config(file: &Path, config: Value) -> Result<(), ModelError> {
 
 /// Reads the configuration of a known architecture: only of those is it known what the fields mean.
 fn judge(fields: Fields) -> Result<Config, ModelError> {
-    architecture::find(fields.model_type()?)?;
+    arch::find(fields.model_type()?)?;
     Config::new(fields)
 }
 

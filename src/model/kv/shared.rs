@@ -4,13 +4,11 @@
 //! the places from `end − n` on, and nobody reads what lies before. A slot whose session left is reused by the next
 //! that joins; when half of the slots are empty, the cache is packed.
 
-use super::super::cuda::HeadsPlan;
-use super::newest::{Newest, is_taken};
-use super::{AttentionSettings, KvCache, LayerKv, window_start};
+use super::session::make_room;
+use crate::model::kernels::{Kernels, KvSnapshot, KvStore, Layout, window_start};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use std::cell::Cell;
-use std::ops::Range;
 use std::rc::{Rc, Weak};
 
 /// A session's place in the shared cache; dropping the last clone frees it.
@@ -27,11 +25,10 @@ impl Slot {
 /// The shared cache.
 #[derive(Debug, Default)]
 pub struct SharedKvCache {
-    /// [rooms, kv_heads, capacity, head_dim] each; empty before the first session joined.
-    layers: Vec<LayerKv>,
+    /// Empty before the first session joined.
+    store: KvStore,
     slots: Vec<SlotState>,
     end: i32,
-    newest: Newest,
 }
 
 #[derive(Debug)]
@@ -48,29 +45,23 @@ impl SlotState {
 }
 
 impl SharedKvCache {
-    /// Moves a session's cache in. Where several join one by one, the longest goes first: a longer one than all others
-    /// moves them.
-    pub fn join(&mut self, cache: &KvCache) -> Result<Slot> {
-        let is_new = self.make_place(cache, 1)?;
-        self.take_in(cache, is_new)
-    }
-
     /// Moves sessions' caches in, the longest first, and grows once for all of them. Their slots are in the same order.
-    pub fn join_all(&mut self, joining: &[KvCache]) -> Result<Vec<Slot>> {
+    pub fn join(&mut self, kernels: &dyn Kernels, joining: &[KvSnapshot]) -> Result<Vec<Slot>> {
         let Some(longest) = joining.first() else { return Ok(Vec::new()) };
-        let is_new = self.make_place(longest, joining.len())?;
-        (0..).zip(joining).map(|(index, cache)| self.take_in(cache, is_new && index == 0)).collect()
+        let is_new = self.make_place(kernels, longest, joining.len())?;
+        (0..).zip(joining).map(|(index, tokens)| self.take_in(tokens, is_new && index == 0)).collect()
     }
 
     /// Makes room for `sessions` more, of which `longest` is the longest; says whether it already holds that one's tokens,
     /// as the first of all.
-    fn make_place(&mut self, longest: &KvCache, sessions: usize) -> Result<bool> {
+    fn make_place(&mut self, kernels: &dyn Kernels, longest: &KvSnapshot, sessions: usize) -> Result<bool> {
         self.drop_trailing();
         let is_new = self.slots.is_empty();
         if is_new {
-            (self.layers, self.end) = (longest.layers()?, longest.length());
-            for layer in self.layers.iter_mut().filter(|_| sessions > 1) {
-                layer.make_room(layer.first, self.end + 1)?;
+            (self.store, self.end) = (KvStore::of(longest)?, longest.length());
+            // While there is one room, places are added for less.
+            for layer in (0..self.store.layers()).filter(|_| sessions > 1) {
+                make_room(&mut self.store, kernels, layer, 0..self.end, self.end + 1, self.end + 1)?;
             }
         } else {
             self.shift_right(longest.length() - self.end)?;
@@ -80,15 +71,13 @@ impl SharedKvCache {
         Ok(is_new)
     }
 
-    /// Moves a session's cache into a free room, unless it is there.
-    fn take_in(&mut self, cache: &KvCache, is_there: bool) -> Result<Slot> {
+    /// Moves a session's tokens into a free room, unless they are there.
+    fn take_in(&mut self, tokens: &KvSnapshot, is_there: bool) -> Result<Slot> {
         let free = self.slots.iter().position(|slot| !slot.is_live());
         let slot = free.unwrap_or(self.slots.len());
-        let start = self.end - cache.length();
-        for (layer, tokens) in self.layers.iter_mut().zip(cache.layers()?).filter(|_| !is_there) {
-            // All sessions end at one place: what lies before this one's window lies before everyone's.
-            layer.drop_before(if tokens.first > 0 { start + tokens.first } else { 0 })?;
-            layer.write(slot as i32, start + tokens.first, &tokens)?;
+        let start = self.end - tokens.length();
+        if !is_there {
+            self.store.take_in(slot as i32, start, tokens)?;
         }
         let session = Rc::new(Cell::new(slot));
         let state = SlotState { start, session: Rc::downgrade(&session) };
@@ -99,11 +88,10 @@ impl SharedKvCache {
         Ok(Slot(session))
     }
 
-    /// A copy of a session's tokens as a cache of its own.
-    pub fn extract(&self, slot: &Slot) -> Result<KvCache> {
+    /// A copy of a session's tokens.
+    pub fn extract(&mut self, slot: &Slot) -> Result<KvSnapshot> {
         let start = self.slots[slot.index()].start;
-        let layers = self.layers.iter().map(|layer| layer.part(slot.index() as i32, start, self.end));
-        Ok(KvCache::from_layers(layers.collect::<Result<_>>()?, self.end - start))
+        self.store.part(slot.index() as i32, start, self.end)
     }
 
     /// Packs the cache where the `sessions` that are about to take a step leave half of its slots empty.
@@ -112,11 +100,10 @@ impl SharedKvCache {
         if sessions * 2 <= self.slots.len() { self.pack() } else { Ok(()) }
     }
 
-    /// By how much the sessions' lengths differ at most once one of `length` tokens joins.
-    pub(super) fn spread_with(&self, length: i32) -> i32 {
-        let lengths = self.slots.iter().filter(|slot| slot.is_live()).map(|slot| self.end - slot.start);
-        let (shortest, longest) = lengths.fold((length, length), |(low, high), next| (low.min(next), high.max(next)));
-        longest - shortest
+    /// The lengths of the shortest and of the longest session; none without sessions.
+    pub fn lengths(&self) -> Option<(i32, i32)> {
+        let lengths = || self.slots.iter().filter(|slot| slot.is_live()).map(|slot| self.end - slot.start);
+        lengths().min().zip(lengths().max())
     }
 
     /// Counts the token that all layers have taken for every session.
@@ -132,72 +119,23 @@ impl SharedKvCache {
         }
     }
 
-    /// How a step of the sessions in `slots`, one token each, in this order, followed by rows of padding up to `width`
-    /// rows, lies in the rooms from `first_room` on.
-    pub(super) fn layout(&mut self, slots: &[Slot], width: usize, first_room: usize) -> Result<Layout> {
-        let last = slots.iter().map(|slot| slot.index() + 1).max().unwrap_or(0);
-        let rooms = first_room..last.max(first_room + width);
-        self.make_rooms(rooms.end)?;
-        let in_order = rooms.len() == width && slots.iter().zip(rooms.clone()).all(|(slot, room)| slot.index() == room);
-        let room_of_row: Vec<i32> = slots.iter().map(|slot| (slot.index() - first_room) as i32).collect();
-        let row_of_slot = (!in_order).then(|| {
-            // Rooms without a session get row 0's token, which nobody sees.
-            let mut rows = vec![0_i32; rooms.len()];
-            for (row, room) in (0..).zip(&room_of_row) {
-                rows[*room as usize] = row;
-            }
-            Array::from_slice(&rows, &[rows.len() as i32])
-        });
+    /// How a step of the sessions in `slots`, one token each, in this order, lies in the cache.
+    pub fn layout(&self, slots: &[Slot]) -> Layout {
+        let rooms = slots.iter().map(|slot| slot.index() as i32).collect();
         let starts = slots.iter().map(|slot| self.slots[slot.index()].start).collect();
-        let rooms = rooms.start as i32..rooms.end as i32;
-        Ok(Layout { rooms, room_of_row, row_of_slot, starts, needed: self.first_needed() })
+        Layout::new(self.end, rooms, starts)
     }
 
-    /// Writes a step's keys and values [width, kv_heads, head_dim] at the common end; returns those of the layout's rooms
-    /// from place `seen` up to and including them.
-    pub(super) fn append(
-        &mut self,
-        layer: usize,
-        layout: &Layout,
-        window: Option<i32>,
-        seen: i32,
-        keys: &Array,
-        values: &Array,
-    ) -> Result<(Array, Array)> {
-        let end = self.end;
-        let held = &mut self.layers[layer];
-        held.make_room(layout.needed.max(window_start(window, end)), end + 1)?;
-        held.append(layout.rooms.clone(), seen, end, &layout.by_room(keys)?, &layout.by_room(values)?)
+    pub(super) fn store(&mut self) -> &mut KvStore {
+        &mut self.store
     }
 
-    /// What [`Attend::attend_product`](super::Attend::attend_product) does, for rows that lie as `layout` says.
-    pub(super) fn attend_product(
-        &mut self,
-        layer: usize,
-        layout: &Layout,
-        x: &Array,
-        plan: &HeadsPlan<'_>,
-        settings: AttentionSettings,
-    ) -> Result<Option<Array>> {
-        let (held, end) = (&mut self.layers[layer], self.end);
-        if !is_taken(x, plan, held, settings) {
-            return Ok(None);
-        }
-        held.make_room(layout.needed.max(window_start(settings.window, end)), end + 1)?;
-        let rooms = layout.room_of_row.iter().map(|room| layout.rooms.start + room);
-        let rows = rooms.zip(layout.starts.iter().copied());
-        self.newest.attend(x, plan, held, rows, end, settings).map(Some)
-    }
-
-    /// The place at which all sessions write their next token.
-    pub(super) fn end(&self) -> i32 {
-        self.end
-    }
-
-    /// The first place that any session holds.
-    fn first_needed(&self) -> i32 {
+    /// Makes room in `layer` for all sessions' next tokens.
+    pub(super) fn make_room(&mut self, kernels: &dyn Kernels, layer: usize, window: Option<i32>) -> Result<()> {
         let live = self.slots.iter().filter(|slot| slot.is_live());
-        live.map(|slot| slot.start).min().unwrap_or(self.end)
+        let first_needed = live.map(|slot| slot.start).min().unwrap_or(self.end);
+        let kept = first_needed.max(window_start(window, self.end))..self.end;
+        make_room(&mut self.store, kernels, layer, kept, self.end + 1, self.end + 1)
     }
 
     fn drop_trailing(&mut self) {
@@ -208,14 +146,12 @@ impl SharedKvCache {
 
     /// In doublings, so that n joins copy the cache log n times.
     fn make_rooms(&mut self, needed: usize) -> Result<()> {
-        for layer in &mut self.layers {
-            let rooms = layer.rooms();
-            let doubled = (needed as i32).max(2 * rooms);
-            if rooms < needed as i32 {
-                layer.add_rooms(doubled - rooms)?;
-            }
+        let rooms = self.store.rooms();
+        if rooms >= needed as i32 {
+            return Ok(());
         }
-        Ok(())
+        let doubled = (needed as i32).max(2 * rooms);
+        self.store.rearrange(|layer| layer.add_rooms(doubled - rooms))
     }
 
     /// Makes room on the left for a session that is longer than all others.
@@ -223,9 +159,7 @@ impl SharedKvCache {
         if places <= 0 {
             return Ok(());
         }
-        for layer in &mut self.layers {
-            layer.shift_right(places)?;
-        }
+        self.store.rearrange(|layer| layer.shift_right(places))?;
         for slot in &mut self.slots {
             slot.start += places;
         }
@@ -237,11 +171,8 @@ impl SharedKvCache {
     fn pack(&mut self) -> Result<()> {
         let live: Vec<i32> =
             (0..).zip(&self.slots).filter(|(_, slot)| slot.is_live()).map(|(index, _)| index).collect();
-        let rows = Array::from_slice(&live, &[live.len() as i32]);
-        for layer in &mut self.layers {
-            layer.keys = layer.keys.take_axis(&rows, 0)?;
-            layer.values = layer.values.take_axis(&rows, 0)?;
-        }
+        let rooms = Array::from_slice(&live, &[live.len() as i32]);
+        self.store.rearrange(|layer| layer.keep_rooms(&rooms))?;
         self.slots.retain(SlotState::is_live);
         for (index, slot) in self.slots.iter().enumerate() {
             if let Some(session) = slot.session.upgrade() {
@@ -249,34 +180,5 @@ impl SharedKvCache {
             }
         }
         Ok(())
-    }
-}
-
-/// How the rows of a step lie in the cache's rooms.
-#[derive(Debug)]
-pub(super) struct Layout {
-    pub rooms: Range<i32>,
-    /// Each session's room, counted from the first.
-    pub room_of_row: Vec<i32>,
-    /// For each room the row whose token is written there, where they aren't the same.
-    row_of_slot: Option<Array>,
-    /// The first place of each row's session.
-    pub starts: Vec<i32>,
-    /// The first place that a session holds, whether it takes part or not.
-    needed: i32,
-}
-
-impl Layout {
-    /// [width, ..] → [rooms, ..].
-    pub fn by_room(&self, array: &Array) -> Result<Array> {
-        match &self.row_of_slot {
-            Some(rows) => array.take_axis(rows, 0),
-            None => Ok(array.clone()),
-        }
-    }
-
-    /// Whether row i stands in the i-th room.
-    pub fn is_in_order(&self) -> bool {
-        self.row_of_slot.is_none()
     }
 }
