@@ -3,7 +3,6 @@
 //! `cargo run --example parity`
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use llmeval::model::MlxBackend;
 use std::collections::BTreeMap;
 
 #[path = "../tests/model_fixtures.rs"]

@@ -3,7 +3,7 @@
 use super::rope;
 use crate::model::ModelError;
 use crate::model::files::{Config, Stored, Weights};
-use crate::model::kernels::{AttentionSettings, Kernels, KvShape, Matrix};
+use crate::model::kernels::{AttentionSettings, Kernels, KvShape, Matrix, Rotation};
 use crate::model::layers::{
     Attention, Decoder, FeedForward, HeadNorms, Layer, Linear, MixtureOfExperts, Mlp, PreNormLayer, Projections,
     RmsNorm,
@@ -72,17 +72,23 @@ impl<'a> Parts<'a> {
             self.linear(&format!("{path}.k_proj"), keys, config.hidden_size, biases.qkv)?,
             self.linear(&format!("{path}.v_proj"), keys, config.hidden_size, biases.qkv)?,
         ];
-        self.attention_of(path, Projections::new(qkv)?, biases.output)
+        self.attention_of(path, Projections::new(qkv)?, biases.output, rope::usual(config)?)
     }
 
     /// `self_attn` of the layer at `path` around its projections, without norms of heads.
-    pub fn attention_of(&mut self, path: &str, qkv: Projections, bias: bool) -> Result<Attention, ModelError> {
+    pub fn attention_of(
+        &mut self,
+        path: &str,
+        qkv: Projections,
+        bias: bool,
+        rotation: Rotation,
+    ) -> Result<Attention, ModelError> {
         let config = self.config;
         Ok(Attention {
             qkv_proj: qkv,
             o_proj: self.linear(&format!("{path}.o_proj"), config.hidden_size, self.widths().0, bias)?,
             norms: HeadNorms::None,
-            rotation: Some(rope::usual(config)?),
+            rotation: Some(rotation),
             heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
             head_dim: config.head_dim,

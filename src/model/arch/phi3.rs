@@ -3,6 +3,7 @@
 use super::parts::Parts;
 use super::rope;
 use crate::model::ModelError;
+use crate::model::kernels::Rotation;
 use crate::model::layers::{Attention, Decoder, FeedForward, Mlp, Projections};
 
 /// Takes the model's weights.
@@ -11,22 +12,20 @@ pub fn build(parts: &mut Parts<'_>) -> Result<Decoder, ModelError> {
     let window = config.fields.optional_size("sliding_window")?;
     let rotated = config.fields.number("partial_rotary_factor", Some(1.0))? * config.head_dim as f32;
     let layers = parts.layers(|parts, _, path| {
-        let mut self_attn = attention(parts, &format!("{path}.self_attn"))?;
+        let rotation = rope::rotation(config, rotated as i32, config.rope_theta, &config.rope_scaling)?;
+        let mut self_attn = attention(parts, &format!("{path}.self_attn"), rotation)?;
         self_attn.settings.window = window;
-        self_attn.rotation = Some(rope::rotation(config, rotated as i32, config.rope_theta, &config.rope_scaling)?);
         let mlp = mlp(parts, &format!("{path}.mlp"))?;
         parts.pre_norm_layer(path, self_attn, FeedForward::Dense(mlp))
     })?;
     parts.decoder(layers)
 }
 
-fn attention(parts: &mut Parts<'_>, path: &str) -> Result<Attention, ModelError> {
+fn attention(parts: &mut Parts<'_>, path: &str, rotation: Rotation) -> Result<Attention, ModelError> {
     let (queries, keys) = parts.widths();
     let hidden = parts.config.hidden_size;
     let qkv = parts.linear(&format!("{path}.qkv_proj"), queries + 2 * keys, hidden, false)?;
-    let mut attention = parts.attention_of(path, Projections::joined(qkv), false)?;
-    attention.rotation = None;
-    Ok(attention)
+    parts.attention_of(path, Projections::joined(qkv), false, rotation)
 }
 
 fn mlp(parts: &mut Parts<'_>, path: &str) -> Result<Mlp, ModelError> {
