@@ -1,9 +1,10 @@
 //! `llmeval bench`: the same run at several numbers of sessions, as a Markdown table or JSON.
 
+use super::arguments::BenchArguments;
+use super::exit::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupt;
 use super::load::load;
 use super::progress::RunBar;
-use super::{BenchArguments, FAILED, INTERRUPTED};
 use crate::protocol::{Execution, ModelSummary, ScalingRow};
 use crate::session::scaling::{check, scaling};
 use std::io::{self, Write};

@@ -1,9 +1,9 @@
 //! `llmeval models convert`: a dense checkpoint becomes a quantised folder in the mlx-community layout.
 
-use super::INTERRUPTED;
+use super::exit::INTERRUPTED;
 use super::interrupt::Interrupt;
-use super::models::{bytes, count, print_json};
 use super::progress::{LoadBar, RunBar};
+use super::words::{bytes, count, print_json};
 use crate::hub::{ModelFiles, resolve};
 use crate::model::{ConvertError, Converted, ModelError, Quantization, convert};
 use crate::platform;

@@ -1,6 +1,6 @@
 //! Ctrl-C: the first one stops the run and lets it report, the second one ends the process at once.
 
-use super::INTERRUPTED;
+use super::exit::INTERRUPTED;
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;

@@ -4,6 +4,7 @@ mod arguments;
 mod bench;
 mod convert;
 mod devices;
+mod exit;
 mod interrupt;
 mod load;
 mod logging;
@@ -13,6 +14,7 @@ mod progress;
 mod prompts;
 mod verify;
 mod window;
+mod words;
 
 pub use arguments::{
     Arguments, BenchArguments, Command, ExecutionArgument, OutputArguments, ParallelArguments, QuantizeArgument,
@@ -24,14 +26,8 @@ pub use prompts::{PromptsError, read_prompts};
 
 use crate::platform;
 use clap::Parser;
+use exit::NOT_STARTED;
 use std::io::Write;
-
-/// Some session failed.
-const FAILED: u8 = 1;
-/// Nothing could start.
-const NOT_STARTED: u8 = 2;
-/// Stopped by Ctrl-C; what shells expect.
-const INTERRUPTED: u8 = 130;
 
 /// Reads the command line and does what it says; gives the process's exit code.
 pub fn main() -> u8 {

@@ -1,9 +1,10 @@
 //! `llmeval models`: which models there are, what one is, bringing it here, removing it.
 
-use super::INTERRUPTED;
 use super::convert::{self, ConvertArguments};
+use super::exit::INTERRUPTED;
 use super::interrupt::Interrupt;
 use super::progress::LoadBar;
+use super::words::{bytes, count, print_json};
 use crate::hub::{Hub, HubError, HubSettings, Machine, ModelFiles, Token, inspect, resolve, sampling_defaults};
 use crate::model::{ComputeDevice, check, check_config, supported_architectures};
 use crate::protocol::{ListedModel, MEMORY_TOKENS, ModelCard, ModelSource, OnDisk, SamplingDefaults};
@@ -372,26 +373,4 @@ fn hub_id(model: &str) -> anyhow::Result<String> {
 
 fn is_supported(architecture: &str) -> bool {
     supported_architectures().any(|supported| supported == architecture)
-}
-
-pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
-    writeln!(io::stdout(), "{}", serde_json::to_string_pretty(value)?)?;
-    Ok(0)
-}
-
-/// In units of 1000, as the hub counts.
-pub(super) fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.0} KB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
-}
-
-pub(super) fn count(number: u64) -> String {
-    match number {
-        0..1_000_000 => format!("{:.0}K", number as f64 / 1e3),
-        1_000_000..999_500_000 => format!("{:.0}M", number as f64 / 1e6),
-        _ => format!("{:.1}B", number as f64 / 1e9),
-    }
 }

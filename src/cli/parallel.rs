@@ -1,8 +1,9 @@
 //! `llmeval parallel`: one run, reported in words or as JSON.
 
+use super::arguments::ParallelArguments;
+use super::exit::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupt;
 use super::load::load;
-use super::{FAILED, INTERRUPTED, ParallelArguments};
 use crate::evaluation::{UPDATE_BUFFER, report_run};
 use crate::hub::Machine;
 use crate::protocol::{Execution, FinishReason, MemoryPrediction, ParallelConfig, RunReport};

@@ -1,6 +1,6 @@
 //! Progress of download and load, on a terminal only.
 
-use super::models::bytes;
+use super::words::bytes;
 use crate::protocol::LoadProgress;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! `llmeval verify`: each session alone and among others, compared; a table, or JSON.
 
+use super::arguments::VerifyArguments;
+use super::exit::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupt;
 use super::load::load;
 use super::progress::RunBar;
-use super::{FAILED, INTERRUPTED, VerifyArguments};
 use crate::session::verify::{Comparison, Verdict, VerifyReport, verify};
 use std::io::{self, Write};
 

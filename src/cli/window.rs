@@ -1,6 +1,7 @@
 //! `llmeval` without a command: the window, or the terminal report where no window can be opened.
 
-use super::{NOT_STARTED, ParallelArguments, parallel};
+use super::exit::NOT_STARTED;
+use super::{ParallelArguments, parallel};
 use crate::app::{self, Inbox, Loader, Storage, WindowError, World};
 use crate::engine::EngineSettings;
 use crate::evaluation::{LoadOptions, load_model_with};

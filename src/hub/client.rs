@@ -1,7 +1,7 @@
 //! The hub as this program uses it: find a model's files here, bring those that lack, remove them.
 
 use super::cache::{self, RepositoryCache};
-use super::refusal::{Failure, innermost, retry_after};
+use super::refusal::{Failure, Request, innermost, retry_after};
 use super::repository::{Answer, is_valid_id};
 use super::{HubError, HubSettings, ModelFiles, check_starter, starter_path};
 use crate::protocol::{LoadProgress, ModelSource};
@@ -138,6 +138,11 @@ impl Hub {
         RepositoryCache::new(self.cache_folder(), id)
     }
 
+    /// A request for `id` as this hub makes it.
+    pub(super) fn request<'a>(&self, id: &'a str) -> Request<'a> {
+        Request { id, has_token: self.settings.token.is_some() }
+    }
+
     pub(super) fn repository(&self, id: &str) -> HFRepository<RepoTypeModel> {
         let (owner, name) = split_id(id);
         self.client.model(owner, name)
@@ -151,7 +156,7 @@ impl Hub {
         }
         let response = request.send().await.map_err(|error| Failure::passing(innermost(&error)))?;
         if !response.status().is_success() {
-            return Err(self.refusal(id, response.status(), retry_after(response.headers())));
+            return Err(self.request(id).refusal(response.status(), retry_after(response.headers())));
         }
         response.json().await.map_err(|error| Failure::passing(innermost(&error)))
     }

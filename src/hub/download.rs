@@ -149,9 +149,9 @@ impl Download<'_> {
         let range = (partial.bytes() > 0).then_some(partial.bytes()..file.bytes);
         let request = self.repository.download_file_stream().filename(&file.name).revision(self.commit);
         let answer = request.maybe_range(range).send().await;
-        let (_, mut stream) = answer.map_err(|error| self.hub.failure(self.id, error))?;
+        let (_, mut stream) = answer.map_err(|error| self.hub.request(self.id).failure(error))?;
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| self.hub.failure(self.id, error))?;
+            let chunk = chunk.map_err(|error| self.hub.request(self.id).failure(error))?;
             if chunk.len() as u64 > partial.missing() {
                 // The server sent the file from its start although asked for the rest.
                 partial.restart()?;

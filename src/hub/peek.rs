@@ -98,7 +98,7 @@ impl Peek<'_> {
     }
 
     async fn request_start(&self, file: &RemoteFile, bytes: u64) -> Result<Vec<u8>, Failure> {
-        let failure = |error| self.hub.failure(self.id, error);
+        let failure = |error| self.hub.request(self.id).failure(error);
         let repository = self.hub.repository(self.id);
         let request = repository.download_file_stream().filename(&file.name).revision(&self.listing.commit);
         let (_, mut stream) = request.range(0..bytes).send().await.map_err(failure)?;

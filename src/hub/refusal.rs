@@ -1,6 +1,6 @@
 //! Why a request failed: for good, with an error for a person, or for now, so that it is worth another try.
 
-use super::{Hub, HubError};
+use super::HubError;
 use hf_hub::HFError;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -32,20 +32,26 @@ impl Failure {
     }
 }
 
-impl Hub {
-    /// Reads hf-hub's error about a request for `id`.
-    pub(super) fn failure(&self, id: &str, error: HFError) -> Failure {
+/// A request for a model of the hub, as far as it matters to what a refusal of it means.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub id: &'a str,
+    /// Whether an access token came with it.
+    pub has_token: bool,
+}
+
+impl Request<'_> {
+    /// Reads hf-hub's error about it.
+    pub fn failure(self, error: HFError) -> Failure {
         match error {
-            HFError::Http { context } => self.refusal(id, context.status, None),
-            HFError::AuthRequired { context } | HFError::Forbidden { context } => {
-                self.refusal(id, context.status, None)
-            }
-            HFError::RateLimited { retry_after, context } => self.refusal(id, context.status, retry_after),
+            HFError::Http { context } => self.refusal(context.status, None),
+            HFError::AuthRequired { context } | HFError::Forbidden { context } => self.refusal(context.status, None),
+            HFError::RateLimited { retry_after, context } => self.refusal(context.status, retry_after),
             HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } => {
-                self.refusal(id, StatusCode::NOT_FOUND, None)
+                self.refusal(StatusCode::NOT_FOUND, None)
             }
             HFError::EntryNotFound { path, .. } => Failure::Lasting(HubError::NotAModel {
-                id: id.to_owned(),
+                id: self.id.to_owned(),
                 problem: format!("the hub lists its file {path} and doesn't have it"),
             }),
             HFError::Request { source, .. } => Failure::passing(innermost(&source)),
@@ -54,10 +60,10 @@ impl Hub {
     }
 
     /// Reads a status that is no success.
-    pub(super) fn refusal(&self, id: &str, status: StatusCode, wait: Option<Duration>) -> Failure {
-        let id = id.to_owned();
+    pub fn refusal(self, status: StatusCode, wait: Option<Duration>) -> Failure {
+        let id = self.id.to_owned();
         match status.as_u16() {
-            401 | 403 if self.settings.token.is_some() => Failure::Lasting(HubError::TokenRefused(id)),
+            401 | 403 if self.has_token => Failure::Lasting(HubError::TokenRefused(id)),
             401 | 403 => Failure::Lasting(HubError::TokenNeeded(id)),
             404 => Failure::Lasting(HubError::NoSuchRepository(id)),
             408 | 429 | 500..=599 => Failure::Passing { problem: format!("the hub answered {status}"), wait },

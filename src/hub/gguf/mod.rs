@@ -14,9 +14,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use tensor::ALIGNMENT;
 
-/// The only alignment that MLX's reader honours.
-const ALIGNMENT: u64 = 32;
 /// Far more than any model has; a larger count is a damaged file.
 const MAX_ENTRIES: u64 = 100_000;
 

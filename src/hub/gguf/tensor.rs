@@ -1,8 +1,10 @@
 //! The tensor list of GGUF: name, shape, type and place of each.
 
-use super::ALIGNMENT;
 use super::reader::{Problem, Reader};
 use std::io::Read;
+
+/// The only alignment that MLX's reader honours, in bytes.
+pub(super) const ALIGNMENT: u64 = 32;
 
 /// One tensor of a GGUF file.
 #[derive(Clone, Debug, PartialEq, Eq)]
