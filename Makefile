@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 ARGS ?=
 
-.PHONY: help setup starter-model run test lint deny check-macos app-cross app dmg
+.PHONY: help setup starter-model run quick test lint deny check-macos app-cross app dmg
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,16 +17,25 @@ starter-model: ## fetch the starter model into the data folder; nothing on a sec
 run: setup starter-model ## build and start the program; ARGS="parallel --sessions 8" passes arguments on
 	cargo run --release --locked -- $(ARGS)
 
+# What takes long is left to `make test`: real models at length, the window, the real program, unit tests.
+SLOW := command_line:: convert:: downloads:: e2e:: exact:: parity:: verify:: window::
+
+quick: setup starter-model ## after an edit: formatting, clippy and the fast tests, in less than a minute
+	cargo fmt --all --check
+	cargo clippy --locked --lib --bin llmeval --test all -- -D warnings
+	cargo test --quiet --locked --test all -- $(SLOW:%=--skip %)
+
 # What the models compute is tested a second time by MLX's own operations, which is all that other machines have. The
-# end-to-end test clicks in a real window: it gets the machine to itself.
+# end-to-end test clicks in a real window of X11: it gets the machine to itself, and is for Linux.
 test: setup starter-model ## run every test
 	cargo test --locked -- --skip e2e::
 	LLMEVAL_KERNELS=mlx cargo test --locked --test all -- parity:: exact:: sliding_window::
-	cargo test --locked --test all -- e2e::
+	[ "$$(uname -s)" != Linux ] || cargo test --locked --test all -- e2e::
 
-lint: setup ## formatting, and clippy with warnings denied
+lint: setup ## formatting, clippy and documentation, warnings denied
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 deny: ## licences, sources and known vulnerabilities of all crates
 	tools/deny.sh

@@ -31,3 +31,8 @@ pub use evaluation::{
     run_default_example, run_parallel_evaluation,
 };
 pub use protocol::{EvaluationResult, ParallelConfig, RunReport};
+
+/// README.md's Rust, compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

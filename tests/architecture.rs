@@ -18,8 +18,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+/// Parts, and what each may name.
+type Arrows = &'static [(&'static str, &'static [&'static str])];
+
 /// A folder or file of src, and what of this crate it may name. What is not in the table may name everything.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
+const MAY_IMPORT: Arrows = &[
     ("protocol", &[]),
     ("platform", &["protocol"]),
     ("text", &["protocol"]),
@@ -33,7 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// A folder below src and its rooms' arrows: each room may name those that it points to and what those may name. A room
 /// without a line may name no other.
-const ROOMS: &[(&str, &[(&str, &[&str])])] = &[(
+const ROOMS: &[(&str, Arrows)] = &[(
     "model",
     &[
         ("mod", &["backend", "convert"]),
@@ -156,7 +159,7 @@ fn forbidden_arrows(references: &[Reference]) -> Vec<String> {
 }
 
 /// Every arrow inside of a folder that its rooms' table doesn't have.
-fn forbidden_rooms(references: &[Reference], tables: &[(&str, &[(&str, &[&str])])]) -> Vec<String> {
+fn forbidden_rooms(references: &[Reference], tables: &[(&str, Arrows)]) -> Vec<String> {
     let folders = circles::folders(references);
     let mut found = Vec::new();
     for (folder, rooms) in tables {

@@ -108,6 +108,7 @@ rustc-env = { OUT_DIR = "$mlx/bindings" }
 
 [target.$(rustc -vV | sed -n 's/^host: //p')]
 rustflags = ["-Clink-arg=-Wl,--enable-new-dtags,-rpath,$mlx/wheel/mlx/lib"]
+rustdocflags = ["-Clink-arg=-Wl,--enable-new-dtags,-rpath,$mlx/wheel/mlx/lib"]
 TOML
   if cmp -s "$new" "$settings"; then rm "$new"; else mv "$new" "$settings"; fi
 }

@@ -105,7 +105,7 @@ impl Default for SingleSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// See [`SETTINGS_VERSION`].
+    /// The version of this layout: `SETTINGS_VERSION` where this program wrote it.
     pub version: u32,
     /// Follow the system's theme, or override it.
     pub theme: ThemeChoice,

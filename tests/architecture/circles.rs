@@ -56,7 +56,7 @@ fn way_back(arrows: &BTreeMap<(String, String), Reference>, start: &str) -> Opti
         let last = way.last().expect("a way has a beginning");
         for (_, next) in arrows.keys().filter(|(from, _)| from == last) {
             if next == start || seen.insert(next.clone()) {
-                let longer = [&way[..], &[next.clone()]].concat();
+                let longer = [&way[..], std::slice::from_ref(next)].concat();
                 if next == start {
                     return Some(longer);
                 }

@@ -1,7 +1,9 @@
 //! What the tests of the architecture look for is found where it is planted, and only there.
 
 use super::modules::Sources;
-use super::{Code, all_circles, forbidden_arrows, forbidden_rooms, foreign_crates, misplaced_targets, named_devices};
+use super::{
+    Arrows, Code, all_circles, forbidden_arrows, forbidden_rooms, foreign_crates, misplaced_targets, named_devices,
+};
 
 fn code(files: &[(&str, &str)]) -> Code {
     let owned = |(file, text): &(&str, &str)| ((*file).to_owned(), (*text).to_owned());
@@ -187,8 +189,7 @@ fn an_arrow_that_is_not_drawn_is_found_however_it_is_written() {
 
 #[test]
 fn a_room_may_name_what_its_arrows_lead_to_and_nothing_else() {
-    let table: &[(&str, &[(&str, &[&str])])] =
-        &[("part", &[("run", &["layers"]), ("layers", &["kernels"]), ("kernels", &[])])];
+    let table: &[(&str, Arrows)] = &[("part", &[("run", &["layers"]), ("layers", &["kernels"]), ("kernels", &[])])];
     let rooms = |run: &str, kernels: &str| {
         let files = [
             ("lib.rs", "mod part;"),

@@ -182,7 +182,7 @@ fn paths_in(tokens: TokenStream, prefix: &[String], found: &mut Vec<Vec<String>>
     while let Some(token) = tokens.get(at) {
         let is_start = at == 0
             || match &tokens[at - 1] {
-                TokenTree::Punct(mark) => !matches!(mark.as_char(), '.' | '\'') && !(at > 1 && is_colons(at - 2)),
+                TokenTree::Punct(mark) => !(matches!(mark.as_char(), '.' | '\'') || at > 1 && is_colons(at - 2)),
                 _ => true,
             };
         match token {
