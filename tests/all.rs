@@ -9,7 +9,7 @@ mod bad_models;
 mod command_line;
 /// A dense checkpoint is quantised as mlx-lm's converter does.
 mod convert;
-/// Downloads end whole and right, or say why not.
+/// Downloads end with whole and right files, or say why not.
 mod downloads;
 /// The real program on a display of its own, with the starter model and a real mouse.
 mod e2e;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// A copy of a tiny model, to be spoilt.
+/// A copy of a tiny model, to be changed.
 fn copy_of(name: &str) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(root().join("models").join(name)).unwrap() {

@@ -1,4 +1,4 @@
-//! Downloads end whole and right, or say why not: against a hub on this machine that fails in every way it can.
+//! Downloads end with whole and right files, or say why not: against a hub on this machine that fails in every way it can.
 
 use crate::local_hub::{COMMIT, Fault, ID, LISTING, LocalHub, sha256};
 use llmeval::hub::{Hub, HubError, HubSettings, ModelFiles, Token};
@@ -90,7 +90,7 @@ impl Setup {
     }
 }
 
-/// Bytes that are here of a file that is coming.
+/// How many bytes of a file have been downloaded so far.
 fn here_of(progress: &LoadProgress, name: &str) -> Option<u64> {
     let LoadProgress::Downloading { files, .. } = progress else { return None };
     files.iter().find(|file| file.name == name).map(|file| file.done_bytes)

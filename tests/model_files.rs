@@ -1,4 +1,4 @@
-//! A model's folder is complete before anything is loaded; what lacks or is damaged is named.
+//! A model's folder is complete before anything is loaded; what is missing or damaged is named.
 
 use llmeval::hub::safetensors::{Dtype, read_tensor_index};
 use llmeval::hub::{FolderFiles, ModelFiles, read_json, resolve};

@@ -3,7 +3,7 @@
 use llmeval::protocol::GgufTokenizer;
 use llmeval::text::{StopMatcher, TextModel, TextStream};
 
-/// Small, fast and the same everywhere: Marsaglia's xorshift.
+/// Random numbers that are the same everywhere: Marsaglia's xorshift.
 struct Random(u64);
 
 impl Random {

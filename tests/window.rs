@@ -2,7 +2,7 @@
 
 /// What was pasted, dropped, typed or stored wrong is said in place, and nothing is lost.
 mod bad_input;
-/// The bench that the window's tests drive.
+/// What the window's tests drive: the real window over a scripted engine.
 mod bench;
 /// Everything works without a mouse.
 mod keyboard;
@@ -18,7 +18,7 @@ mod pace;
 mod parallel;
 /// Settings and runs outlive the window.
 mod persistence;
-/// Both clocks of a race.
+/// A race: the same sessions serialized and batched, each under a clock.
 mod race;
 /// The sweep over numbers of sessions: its charts, its table, its exports.
 mod scaling;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares a Debian machine to build LLMEval: packages, MLX, mlx-c, bindings, Cargo's link settings, starter model.
+# Prepares a Debian machine to build LLMEval: packages, MLX, mlx-c, bindings, Cargo's link settings.
 # Everything it makes is stamped, so a second call does nothing and needs no network.
 set -euo pipefail
 

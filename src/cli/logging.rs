@@ -1,4 +1,4 @@
-//! Logs for whoever looks for a fault: on stderr, and what the window does also in a file, since it may have no terminal.
+//! Where logs go: to stderr, and from the window, which may have no terminal, to a file too.
 
 use crate::platform;
 use std::backtrace::Backtrace;

@@ -1,7 +1,8 @@
 //! The standard Hugging Face cache on disk, which all programs of this machine share.
 //!
 //! A repository has one folder, `models--owner--name`: `refs/main` holds a commit, `snapshots/COMMIT/FILE` links to
-//! `blobs/ETAG`, the content. A blob that is still coming is `ETAG.incomplete`, as Python's huggingface_hub has it.
+//! `blobs/ETAG`, the content. A blob that is still being downloaded is `ETAG.incomplete`, as Python's huggingface_hub
+//! has it.
 
 use super::HubError;
 use std::collections::BTreeSet;
@@ -41,7 +42,7 @@ impl RepositoryCache {
         self.folder.join("blobs").join(etag)
     }
 
-    /// Where a blob grows until it is whole.
+    /// Where a blob lies while it is being downloaded.
     pub(super) fn incomplete(&self, etag: &str) -> PathBuf {
         self.folder.join("blobs").join(format!("{etag}.incomplete"))
     }
@@ -85,7 +86,7 @@ impl RepositoryCache {
         write().map_err(HubError::io("write", &path))
     }
 
-    /// Bytes on disk: whole blobs, and those that are still coming.
+    /// Bytes on disk: whole blobs, and those that are still being downloaded.
     pub(super) fn bytes(&self) -> (u64, u64) {
         let (mut whole, mut coming) = (0, 0);
         for (path, bytes) in self.blobs() {
@@ -94,7 +95,7 @@ impl RepositoryCache {
         (whole, coming)
     }
 
-    /// Removes what is still coming.
+    /// Removes what was downloaded of blobs that aren't whole.
     pub(super) fn discard_incomplete(&self) -> Result<(), HubError> {
         for (path, _) in self.blobs().into_iter().filter(|(path, _)| is_incomplete(path)) {
             fs::remove_file(&path).map_err(HubError::io("remove", &path))?;

@@ -50,7 +50,7 @@ impl Hub {
         others.retain(|id| entries.iter().all(|entry| entry.id != *id));
         let listed = entries.into_iter().map(|entry| self.listed(entry, machine));
         let others = others.into_iter().map(|id| self.cached_model(id, machine));
-        // A repository that nothing was kept of, as after `discard_partial`, is no choice.
+        // A repository of which nothing is left on disk, as after `discard_partial`, is not offered.
         listed.chain(others.filter(|model| model.on_disk != OnDisk::No)).collect()
     }
 

@@ -1,4 +1,4 @@
-//! The hub as this program uses it: find a model's files here, bring those that lack, remove them.
+//! The hub as this program uses it: find a model's files on this machine, download the missing ones, remove them.
 
 use super::cache::{self, RepositoryCache};
 use super::refusal::{Failure, Request, innermost, retry_after};
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-/// No byte for that long, and a request is given up (and tried again).
+/// A request that brings no byte for this long is given up and tried again.
 const SILENCE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -49,10 +49,10 @@ impl Hub {
         Self::new(HubSettings::from_environment())
     }
 
-    /// Brings the files of `source` to this machine, where they aren't here yet, and says where they lie.
+    /// Downloads the files of `source`, unless they are on this machine already, and says where they lie.
     ///
-    /// A model of the hub that is here is taken as it is: no request is made. Dropping the future stops a download
-    /// at once; the next call goes on from there.
+    /// A model of the hub that is on this machine is used as it is: no request is made. Dropping the future stops a
+    /// download at once; the next call goes on from there.
     pub async fn resolve(
         &self,
         source: &ModelSource,
@@ -67,7 +67,7 @@ impl Hub {
         }
     }
 
-    /// Downloads the newest commit of `id`, only what lacks of it.
+    /// Downloads the newest commit of `id`, only the files that are missing here.
     pub async fn pull(&self, id: &str, progress: impl Fn(LoadProgress) + Send + Sync) -> Result<ModelFiles, HubError> {
         self.check_online(id)?;
         let snapshot = match self.download_snapshot(id, &progress).await {
@@ -128,7 +128,7 @@ impl Hub {
         self.client.cache_dir()
     }
 
-    /// Refuses to make a request for what is no id, or while the network is to be left alone.
+    /// Refuses what is no id, and every request in offline mode (`HF_HUB_OFFLINE`).
     pub(super) fn check_online(&self, id: &str) -> Result<(), HubError> {
         check_id(id)?;
         if self.settings.offline { Err(HubError::Offline(id.to_owned())) } else { Ok(()) }
@@ -162,7 +162,7 @@ impl Hub {
     }
 }
 
-/// The [`Hub`] that the environment names brings the files of `source`; see [`Hub::resolve`].
+/// The [`Hub`] that the environment names downloads the files of `source`; see [`Hub::resolve`].
 pub async fn resolve(
     source: &ModelSource,
     progress: impl Fn(LoadProgress) + Send + Sync,

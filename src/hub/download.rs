@@ -1,6 +1,6 @@
-//! Brings one repository's files into the cache, several at once: resumes, retries, checks hashes, reports progress.
+//! Downloads one repository's files into the cache, several at once: resumes, retries, checks hashes, reports progress.
 //!
-//! There is no pause and no cancel: dropping the future stops at once, and the next download goes on where this stopped.
+//! There is no pause and no cancel: dropping the future stops at once, and the next download goes on from there.
 
 use super::cache::RepositoryCache;
 use super::partial::PartialFile;
@@ -16,17 +16,17 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Files that come at the same time.
+/// How many files are downloaded at the same time.
 const AT_ONCE: usize = 4;
 /// Tries without a single byte of progress before a download gives up.
 const MAX_TRIES: u32 = 5;
 /// The longest pause that the hub may ask for; beyond it the person decides.
 const MAX_WAIT: Duration = Duration::from_secs(120);
-/// Room that a download leaves on the disk.
+/// Bytes that a download leaves free on the disk.
 const SPARE_BYTES: u64 = 100_000_000;
 
 impl Hub {
-    /// Downloads the newest commit of `id`, only the files that lack, and says where its snapshot lies.
+    /// Downloads the newest commit of `id`, only the files that are missing, and says where its snapshot lies.
     pub(super) async fn download_snapshot(
         &self,
         id: &str,
@@ -35,7 +35,7 @@ impl Hub {
         let cache = self.repository_cache(id);
         let listing = self.listing(id).await?;
         self.check_disk(&cache, &listing.files)?;
-        // Files of the same content share a blob, which comes once.
+        // Files of the same content share a blob, which is downloaded once.
         let mut blobs = BTreeSet::new();
         let files: Vec<&RemoteFile> = listing.files.iter().filter(|file| blobs.insert(file.hash.etag())).collect();
         let total = files.iter().map(|file| file.bytes).sum();
@@ -102,7 +102,7 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Brings one file, where its blob isn't here yet.
+    /// Downloads one file, unless its blob is here already.
     async fn bring(&self, file: &RemoteFile) -> Result<(), HubError> {
         let etag = file.hash.etag();
         let blob = self.cache.blob(etag);
@@ -144,7 +144,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// One request for all that lacks; ends in a failure where the answer is cut short.
+    /// One request for the rest of the file; an answer that is cut short is a failure.
     async fn stream(&self, file: &RemoteFile, partial: &mut PartialFile) -> Result<(), Failure> {
         let range = (partial.bytes() > 0).then_some(partial.bytes()..file.bytes);
         let request = self.repository.download_file_stream().filename(&file.name).revision(self.commit);
@@ -153,7 +153,7 @@ impl Download<'_> {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| self.hub.request(self.id).failure(error))?;
             if chunk.len() as u64 > partial.missing() {
-                // The server sent the file from its start although asked for the rest.
+                // The server sent the file from its start although it was asked for the rest.
                 partial.restart()?;
                 self.meter.restart(&file.name);
                 return Err(Failure::passing("the hub sent more bytes than the file has"));

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A model that can't be had or whose files are not whole.
+/// Why a model can't be fetched, or why its files can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// The path of a model leads nowhere.
@@ -79,7 +79,7 @@ pub enum HubError {
     #[error("{0} is not on this machine: get it with `llmeval models pull {0}`")]
     NotDownloaded(String),
 
-    /// A model that would have to be downloaded, and the network is to be left alone.
+    /// A model that would have to be downloaded, in offline mode (`HF_HUB_OFFLINE`).
     #[error(
         "{0} is not on this machine and HF_HUB_OFFLINE is set: unset it, or choose a model that is here (`llmeval models list`)"
     )]
@@ -130,7 +130,7 @@ pub enum HubError {
     NotAModel {
         /// The repository.
         id: String,
-        /// What lacks.
+        /// What is missing.
         problem: String,
     },
 
@@ -157,7 +157,7 @@ pub enum HubError {
     DiskFull {
         /// The cache.
         folder: PathBuf,
-        /// Bytes that lack.
+        /// Bytes that the download still needs.
         needed: u64,
         /// Bytes that are free.
         free: u64,

@@ -1,4 +1,5 @@
-//! A file that is coming: what is on disk of it, and the hash of that, so that a download goes on where it stopped.
+//! A file that is being downloaded: what is on disk of it so far, and the hash of that, so that a download goes on where
+//! it stopped.
 
 use super::HubError;
 use super::hash::hexadecimal;
@@ -86,12 +87,12 @@ impl PartialFile {
         self.bytes
     }
 
-    /// Bytes that lack.
+    /// Bytes that are missing.
     pub(super) fn missing(&self) -> u64 {
         self.total - self.bytes
     }
 
-    /// Adds bytes; the caller sees to it that no more come than lack.
+    /// Adds bytes; the caller never adds more than are missing.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
         self.file.write_all(bytes).map_err(|source| HubError::write(&self.path, source))?;
         self.digest.update(bytes);

@@ -1,16 +1,16 @@
-//! How a download comes on: bytes, files, speed.
+//! How far a download has come: bytes, files, speed.
 
 use crate::protocol::{FileProgress, LoadProgress};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Speed is that of this long.
+/// Speed is measured over this long before now.
 const WINDOW: Duration = Duration::from_secs(5);
-/// People and windows need no more reports than that.
+/// The shortest time between two reports.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Counts the bytes of files that come at the same time, and reports them now and then.
+/// Counts the bytes of all files that are downloaded at the same time, and reports them.
 pub(super) struct Meter<'a> {
     report: &'a (dyn Fn(LoadProgress) + Send + Sync),
     total_bytes: u64,
@@ -22,7 +22,7 @@ pub(super) struct Meter<'a> {
 struct Count {
     done_bytes: u64,
     done_files: usize,
-    /// Bytes that came over the network, by time, within the window.
+    /// Bytes that came over the network within the last [`WINDOW`], and when.
     received: VecDeque<(Instant, u64)>,
     reported: Option<Instant>,
     files: Vec<FileProgress>,
@@ -58,7 +58,7 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// The file's bytes were worth nothing: it begins anew.
+    /// The file's bytes were wrong: it is downloaded again from its start.
     pub(super) fn restart(&self, file: &str) {
         let mut count = self.count();
         let lost = count.file(file).map_or(0, |file| std::mem::take(&mut file.done_bytes));

@@ -32,7 +32,7 @@ impl Failure {
     }
 }
 
-/// A request for a model of the hub, as far as it matters to what a refusal of it means.
+/// What one must know of a request to tell what its refusal means.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub id: &'a str,

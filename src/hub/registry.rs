@@ -8,17 +8,17 @@ pub fn registry() -> Vec<RegistryEntry> {
     serde_json::from_str(include_str!("../../assets/models.json")).unwrap_or_default()
 }
 
-/// The entry of `source`; none for models out of the registry.
+/// The entry of `source`; none for models that the registry doesn't have.
 fn entry(source: &ModelSource) -> Option<RegistryEntry> {
     registry().into_iter().find(|entry| entry.source() == *source)
 }
 
-/// Tokens that end an answer of `source` although its own files don't say so; none for models out of the registry.
+/// Tokens that end an answer of `source` although its own files don't say so; none for models that the registry doesn't have.
 pub fn extra_stop_tokens(source: &ModelSource) -> Vec<String> {
     entry(source).map_or_else(Vec::new, |entry| entry.extra_stop_tokens)
 }
 
-/// How the makers of `source` advise to sample; nothing for models out of the registry.
+/// How the makers of `source` advise to sample; nothing for models that the registry doesn't have.
 pub fn sampling_defaults(source: &ModelSource) -> SamplingDefaults {
     entry(source).map_or_else(SamplingDefaults::default, |entry| entry.sampling)
 }

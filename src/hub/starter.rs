@@ -17,8 +17,8 @@ pub fn starter_path() -> Result<PathBuf, HubError> {
     Ok(folders.data_dir().join("models").join(STARTER_FILE))
 }
 
-/// Checks the starter model at `path`. Its hash is computed once: a stamp beside it tells size and time of the file
-/// that had the right one, so that later starts read only the stamp.
+/// Checks the starter model at `path`. Its hash is computed once: a stamp file beside it records the size
+/// and time of the file that was right, so that later starts read only the stamp.
 pub fn check_starter(path: &Path) -> Result<(), HubError> {
     let metadata = std::fs::metadata(path).map_err(|_| HubError::StarterMissing(path.to_owned()))?;
     if metadata.len() != BYTES {

@@ -42,7 +42,7 @@ pub fn gpu_problem() -> Option<GpuProblem> {
 /// Whether the processor itself draws the window, for want of a GPU: Mesa says so in the name of its renderer.
 pub fn is_drawn_by_software(context: &CreationContext<'_>) -> bool {
     let Some(gl) = &context.gl else { return false };
-    // Sound: the context is current on this thread while the window is made.
+    // SAFETY: the context is current on this thread while the window is made.
     let renderer = unsafe { gl.get_parameter_string(glow::RENDERER) };
     ["llvmpipe", "softpipe", "SwiftShader"].iter().any(|name| renderer.contains(name))
 }

@@ -1,4 +1,4 @@
-//! Token ids to text, one id at a time: always valid UTF-8, each character once and whole, at a constant cost a token.
+//! Token ids to text, one id at a time: always valid UTF-8, each character once and whole, each at the same cost.
 
 use super::token_bytes::TokenBytes;
 use std::mem;
@@ -11,7 +11,7 @@ pub struct Detokenizer {
     tokens: Arc<TokenBytes>,
     /// The beginning of a character: at most three bytes.
     pending: Vec<u8>,
-    /// Spaces that the text may still lose at its start.
+    /// How many more spaces the decoder takes off the text's start.
     leading_spaces: usize,
 }
 
@@ -43,7 +43,7 @@ impl Detokenizer {
         self.take_whole()
     }
 
-    /// A character that never became whole, as U+FFFD.
+    /// What is left of a character whose last bytes never came, as U+FFFD.
     pub fn finish(&mut self) -> String {
         String::from_utf8_lossy(&mem::take(&mut self.pending)).into_owned()
     }

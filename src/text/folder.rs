@@ -45,7 +45,7 @@ fn read_tokenizer(file: &Path) -> Result<Tokenizer, TextError> {
     let unchecked: Unchecked = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
     unchecked.check().map_err(broken)?;
     let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| broken(error.to_string()))?;
-    // A prompt is never cut or filled up in silence.
+    // A tokenizer.json may ask for truncation or padding, for training: a prompt is read as it is.
     tokenizer.with_truncation(None).map_err(|error| broken(error.to_string()))?;
     tokenizer.with_padding(None);
     Ok(tokenizer)

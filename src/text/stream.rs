@@ -30,7 +30,7 @@ impl TextStream {
         self.stop_at(&piece)
     }
 
-    /// Flushes what was held back; a character that never became whole is shown as U+FFFD.
+    /// Flushes what was held back; a character whose last bytes never came is shown as U+FFFD.
     pub fn finish(&mut self) -> Chunk {
         let piece = self.detokenizer.finish();
         let mut chunk = self.stop_at(&piece);

@@ -1,4 +1,4 @@
-//! The bench that the window's tests drive: the real window over a scripted engine, in a folder of its own.
+//! What the window's tests drive: the real window over a scripted engine, in a folder of its own.
 
 use crate::support::scripted::{Call, Log, Script, ScriptedBackend};
 use egui_kittest::kittest::{NodeT, Queryable};

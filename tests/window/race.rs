@@ -1,4 +1,4 @@
-//! Both clocks of a race.
+//! A race: the same sessions serialized and batched, each under a clock.
 
 use super::bench::{Bench, Setting};
 use crate::support::scripted::{Call, Script, Trouble};

@@ -6,7 +6,7 @@ use llmeval::protocol::{Replay, RunReport, SessionId};
 use llmeval::state::{Verification, read_report};
 use std::time::Duration;
 
-/// Whether sessions leak into each other shows only where they meet.
+/// A leak shows only where sessions share a step.
 fn slow() -> Script {
     Script { step: Duration::from_millis(1), ..Script::default() }
 }

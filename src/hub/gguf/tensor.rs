@@ -62,7 +62,7 @@ pub(super) fn read<R: Read>(reader: &mut Reader<R>) -> Result<(String, GgufTenso
 
     let (per_block, bytes) = kind.block();
     let elements = shape.iter().try_fold(1u64, |product, axis| product.checked_mul(*axis));
-    // Room for the bytes of the widest type keeps all further arithmetic within u64.
+    // Below this limit no size in bytes exceeds a u64 later on.
     if !elements.is_some_and(|elements| elements > 0 && elements < u64::MAX / bytes) {
         return Err(format!("the tensor {name} has the impossible shape {shape:?}"));
     }

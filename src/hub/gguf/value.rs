@@ -1,4 +1,4 @@
-//! The metadata values of GGUF: numbers, truth values, texts and flat lists of them.
+//! The metadata values of GGUF: numbers, booleans, texts and flat lists of them.
 
 use super::reader::{Problem, Reader};
 use std::io::Read;
@@ -10,7 +10,7 @@ pub enum GgufValue {
     Integer(i64),
     /// float32 or float64.
     Float(f64),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
     /// A text.
     Text(String),
@@ -18,7 +18,7 @@ pub enum GgufValue {
     Integers(Vec<i64>),
     /// A list of float32 or float64.
     Floats(Vec<f64>),
-    /// A list of truth values.
+    /// A list of booleans.
     Bools(Vec<bool>),
     /// A list of texts.
     Texts(Vec<String>),
@@ -44,7 +44,7 @@ impl GgufValue {
         }
     }
 
-    /// The truth value, where it is one.
+    /// The boolean, where it is one.
     pub fn as_bool(&self) -> Option<bool> {
         if let Self::Bool(truth) = self { Some(*truth) } else { None }
     }
