@@ -27,6 +27,8 @@ mod model_files;
 mod model_fixtures;
 /// `llmeval models` as a person runs it.
 mod models_command;
+/// The embedding or a head of its own gives the logits, as in mlx-lm.
+mod output_matrix;
 /// Our models compute what Python mlx-lm computes.
 mod parity;
 /// One window at a time, the menu's table, the app's own files.

@@ -1,24 +1,12 @@
 //! A model that can't run is refused in one sentence that names the field or tensor, and nothing panics.
 
-use crate::model_fixtures::root;
+use crate::support::checkpoint::{Tensor, copy_of, edit_config, edit_tensors};
 use llmeval::hub::ModelFiles;
 use llmeval::model::{MlxBackend, check};
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tempfile::TempDir;
-
-/// A copy of a tiny model, to be changed.
-fn copy_of(name: &str) -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(root().join("models").join(name)).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-    }
-    copy
-}
 
 fn refusal(folder: &Path) -> String {
     let files = ModelFiles::in_folder(folder).unwrap();
@@ -33,41 +21,15 @@ fn refusal(folder: &Path) -> String {
 /// the config is judged before them.
 fn refusal_with_config(fields: Value) -> String {
     let copy = copy_of("llama-4bit-g64");
-    let path = copy.path().join("config.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    for (field, value) in fields.as_object().unwrap() {
-        config[field] = value.clone();
-    }
-    std::fs::write(&path, config.to_string()).unwrap();
+    edit_config(copy.path(), fields);
     std::fs::write(copy.path().join("model.safetensors"), b"no weights at all").unwrap();
     refusal(copy.path())
-}
-
-#[derive(Clone)]
-struct Tensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: Vec<u8>,
 }
 
 /// What is said about a tiny model with other tensors.
 fn refusal_with_tensors(name: &str, edit: impl FnOnce(&mut BTreeMap<String, Tensor>)) -> String {
     let copy = copy_of(name);
-    let path = copy.path().join("model.safetensors");
-    let bytes = std::fs::read(&path).unwrap();
-    let mut tensors: BTreeMap<String, Tensor> = SafeTensors::deserialize(&bytes)
-        .unwrap()
-        .iter()
-        .map(|(name, view)| {
-            let tensor = Tensor { dtype: view.dtype(), shape: view.shape().to_vec(), data: view.data().to_vec() };
-            (name.to_owned(), tensor)
-        })
-        .collect();
-    edit(&mut tensors);
-    let views = tensors
-        .iter()
-        .map(|(name, tensor)| (name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.data).unwrap()));
-    serialize_to_file(views, None, &path).unwrap();
+    edit_tensors(copy.path(), edit);
     refusal(copy.path())
 }
 

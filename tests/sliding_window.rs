@@ -1,6 +1,7 @@
 //! Layers with a sliding window don't see what lies before it, also where mlx-lm, which the tiny models come from, does.
 
-use crate::model_fixtures::{KERNELS, load, root};
+use crate::model_fixtures::{KERNELS, load};
+use crate::support::checkpoint::{copy_of, edit_config};
 use llmeval::hub::ModelFiles;
 use llmeval::model::{KernelChoice, MlxBackend};
 use serde_json::{Value, json};
@@ -10,15 +11,8 @@ const LAYERS: usize = 2;
 
 /// The tiny model with another `sliding_window`.
 fn with_window(name: &str, window: Value, kernels: KernelChoice) -> MlxBackend {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(root().join("models").join(name)).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-    }
-    let path = copy.path().join("config.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    config["sliding_window"] = window;
-    std::fs::write(&path, config.to_string()).unwrap();
+    let copy = copy_of(name);
+    edit_config(copy.path(), json!({ "sliding_window": window }));
     load(&ModelFiles::in_folder(copy.path()).unwrap(), kernels)
 }
 

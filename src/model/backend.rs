@@ -2,9 +2,7 @@
 
 use super::ModelError;
 use super::device::ComputeDevice;
-use super::kernels::KernelChoice;
-use super::load::load;
-use super::quantization::Quantization;
+use super::load::{MlxOptions, load};
 use super::run::{MlxStep, Row, Runner, check_width};
 use crate::engine::{Backend, BackendError, PromptRules, StepOutput};
 use crate::hub::ModelFiles;
@@ -21,15 +19,6 @@ const LEAST_GPU_CACHE: u64 = 2_000_000_000;
 pub struct MlxBackend {
     runner: Runner,
     facts: ModelFacts,
-}
-
-/// How a model is loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MlxOptions {
-    /// Packs the matrices of a dense checkpoint.
-    pub quantize: Option<Quantization>,
-    /// Which kernels serve it.
-    pub kernels: KernelChoice,
 }
 
 impl MlxBackend {
@@ -69,7 +58,7 @@ impl MlxBackend {
         self.runner.kernels().name()
     }
 
-    /// The logits [L, vocab] (f32) of a prompt read in chunks of at most `chunk` tokens, for tests and probes.
+    /// The logits `[L, vocab]` (f32) of a prompt read in chunks of at most `chunk` tokens, for tests and probes.
     pub fn prompt_logits(&self, tokens: &[u32], chunk: usize) -> std::result::Result<Vec<Vec<f32>>, BackendError> {
         self.runner.prompt_logits(tokens, chunk)
     }

@@ -1,7 +1,6 @@
 //! From files to a model whose weights are evaluated in full.
 
 use super::arch::{self, Parts};
-use super::backend::MlxOptions;
 use super::device::{Compute, ComputeDevice};
 use super::files::{Config, Fields, Quantizer, Weights, gguf};
 use super::kernels::{KernelChoice, choose};
@@ -15,6 +14,15 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
+
+/// How a model is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MlxOptions {
+    /// Packs the matrices of a dense checkpoint.
+    pub quantize: Option<Quantization>,
+    /// Which kernels serve it.
+    pub kernels: KernelChoice,
+}
 
 /// Checks the files, takes their tensors, packed where the options say so, evaluates all of them, and asks the device how
 /// it can run exactly.

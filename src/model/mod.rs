@@ -19,11 +19,11 @@ mod quantization;
 mod run;
 
 pub use arch::supported as supported_architectures;
-pub use backend::{MlxBackend, MlxOptions};
+pub use backend::MlxBackend;
 pub use convert::{ConvertError, Converted, convert};
 pub use device::ComputeDevice;
 pub use error::ModelError;
 pub use kernels::KernelChoice;
-pub use load::{can_quantize, check, check_config};
+pub use load::{MlxOptions, can_quantize, check, check_config};
 pub use quantization::Quantization;
 pub use run::{MlxStep, Row};

@@ -1,3 +1,4 @@
-//! What several topics need: a backend that follows a script.
+//! What several topics need: a backend that follows a script, and checkpoints to be changed.
 
+pub mod checkpoint;
 pub mod scripted;

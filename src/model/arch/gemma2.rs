@@ -1,6 +1,6 @@
 //! Architecture `gemma2` (Gemma 2, 2024): norms on both sides, capped scores and logits, every other layer a window.
 
-use super::parts::{AttentionBiases, Parts};
+use super::parts::{AttentionBiases, OutputMatrix, Parts};
 use crate::model::ModelError;
 use crate::model::layers::{Attention, Decoder, RmsNorm, SandwichLayer};
 
@@ -18,7 +18,7 @@ pub fn build(parts: &mut Parts<'_>) -> Result<Decoder, ModelError> {
         self_attn.settings.window = (index % 2 == 0).then_some(window);
         gemma_layer(parts, path, self_attn)
     })?;
-    let mut decoder = parts.decoder(layers)?;
+    let mut decoder = parts.decoder_with(layers, OutputMatrix::Embedding)?;
     decoder.norm = decoder.norm.one_plus()?;
     decoder.embedding_scale = Some((config.hidden_size as f32).sqrt());
     decoder.logits_softcap = Some(fields.number("final_logit_softcapping", Some(30.0))?);

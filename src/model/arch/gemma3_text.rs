@@ -1,7 +1,7 @@
 //! Architecture `gemma3_text` (Gemma 3, 2025): a gemma2 that norms heads instead of capping, most layers with a window.
 
 use super::gemma2::gemma_layer;
-use super::parts::{AttentionBiases, Parts};
+use super::parts::{AttentionBiases, OutputMatrix, Parts};
 use super::rope;
 use crate::model::ModelError;
 use crate::model::files::{Config, RopeScaling};
@@ -33,7 +33,7 @@ pub fn build(parts: &mut Parts<'_>) -> Result<Decoder, ModelError> {
         });
         gemma_layer(parts, path, self_attn)
     })?;
-    let mut decoder = parts.decoder(layers)?;
+    let mut decoder = parts.decoder_with(layers, OutputMatrix::HeadWhereThere)?;
     decoder.norm = decoder.norm.one_plus()?;
     decoder.embedding_scale = Some(rounded_to_bf16((config.hidden_size as f32).sqrt()));
     Ok(decoder)

@@ -28,6 +28,17 @@ pub struct Routing {
     pub normalise: bool,
 }
 
+/// What a model's output matrix is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputMatrix {
+    /// What config.json says: the embedding where it is tied; where it says nothing, `lm_head` where the checkpoint has one.
+    AsConfigured,
+    /// `lm_head` where the checkpoint has one, whatever config.json says.
+    HeadWhereThere,
+    /// The embedding, whatever config.json says.
+    Embedding,
+}
+
 /// Which of an attention's projections have a bias.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AttentionBiases {
@@ -43,7 +54,7 @@ impl<'a> Parts<'a> {
         Self { config, weights, kernels }
     }
 
-    /// The matrix `path`.weight of [.., outputs, inputs], dense or packed; `rows` are the axes before the last.
+    /// The matrix `path`.weight of `[.., outputs, inputs]`, dense or packed; `rows` are the axes before the last.
     fn matrix(&mut self, path: &str, rows: &[i32], inputs: i32) -> Result<Matrix, ModelError> {
         Ok(match self.weights.matrix(self.config, path, rows, inputs)? {
             Stored::Dense(weight) => self.kernels.dense(&weight)?,
@@ -51,14 +62,14 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// `path`.weight [outputs, inputs] and, where asked for, `path`.bias [outputs].
+    /// `path`.weight `[outputs, inputs]` and, where asked for, `path`.bias `[outputs]`.
     pub fn linear(&mut self, path: &str, outputs: i32, inputs: i32, bias: bool) -> Result<Linear, ModelError> {
         let weight = self.matrix(path, &[outputs], inputs)?;
         let bias = if bias { Some(self.weights.tensor(&format!("{path}.bias"), &[outputs])?) } else { None };
         Ok(Linear::new(weight, bias))
     }
 
-    /// `path`.weight [dim].
+    /// `path`.weight `[dim]`.
     pub fn norm(&mut self, path: &str, dim: i32) -> Result<RmsNorm, ModelError> {
         Ok(RmsNorm::new(self.weights.tensor(&format!("{path}.weight"), &[dim])?, self.config.rms_norm_eps))
     }
@@ -170,13 +181,27 @@ impl<'a> Parts<'a> {
 
     /// The parts around the layers, as most architectures have them.
     pub fn decoder(&mut self, layers: Vec<Box<dyn Layer>>) -> Result<Decoder, ModelError> {
+        self.decoder_with(layers, OutputMatrix::AsConfigured)
+    }
+
+    /// The parts around the layers, with the architecture's own rule for its output matrix.
+    pub fn decoder_with(&mut self, layers: Vec<Box<dyn Layer>>, output: OutputMatrix) -> Result<Decoder, ModelError> {
         let config = self.config;
         let embed_tokens = self.matrix("model.embed_tokens", &[config.vocab_size], config.hidden_size)?;
-        let is_tied = config.tie_word_embeddings.unwrap_or(!self.weights.has("lm_head.weight"));
-        let lm_head = match is_tied {
-            true => None,
-            false => Some(self.matrix("lm_head", &[config.vocab_size], config.hidden_size)?),
+        let has_head = self.weights.has("lm_head.weight");
+        let takes_head = match output {
+            OutputMatrix::AsConfigured => config.tie_word_embeddings.map_or(has_head, |is_tied| !is_tied),
+            OutputMatrix::HeadWhereThere => has_head,
+            OutputMatrix::Embedding => false,
         };
+        let lm_head = match takes_head {
+            true => Some(self.matrix("lm_head", &[config.vocab_size], config.hidden_size)?),
+            false => None,
+        };
+        if output == OutputMatrix::AsConfigured && !takes_head {
+            // Some converters store the embedding twice.
+            self.weights.discard("lm_head");
+        }
         let norm = self.norm("model.norm", config.hidden_size)?;
         Ok(Decoder {
             embed_tokens,

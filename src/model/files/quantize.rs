@@ -15,7 +15,7 @@ pub struct Quantizer {
     dtype: Option<Dtype>,
 }
 
-/// A packed matrix: `packed` u32 [.., out, in · bits / 32], `scales` and `biases` [.., out, in / group_size].
+/// A packed matrix: `packed` u32 `[.., out, in · bits / 32]`, `scales` and `biases` `[.., out, in / group_size]`.
 #[derive(Clone, Debug)]
 pub struct Packed {
     pub packed: Array,
@@ -71,13 +71,13 @@ impl Quantizer {
 }
 
 impl Packed {
-    /// Packs `weight` [.., out, in].
+    /// Packs `weight` `[.., out, in]`.
     pub fn new(weight: &Array, quantization: Quantization) -> Result<Self> {
         let (packed, scales, biases) = quantize(weight, quantization.group_size, quantization.bits)?;
         Ok(Self { packed, scales, biases, quantization })
     }
 
-    /// The numbers, in `dtype`: [.., out, in].
+    /// The numbers, in `dtype`: `[.., out, in]`.
     pub fn unpacked(&self, dtype: Dtype) -> Result<Array> {
         let Quantization { bits, group_size } = self.quantization;
         let (scales, biases) = (self.scales.as_dtype(dtype)?, self.biases.as_dtype(dtype)?);

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// A matrix as it was stored, or as a load has packed or unpacked it.
 #[derive(Clone, Debug)]
 pub enum Stored {
-    /// [.., outputs, inputs].
+    /// `[.., outputs, inputs]`.
     Dense(Array),
     /// Packed by MLX.
     Packed(Packed),
@@ -55,6 +55,11 @@ impl Weights {
     /// Weights taken so far, counted as if they were not packed.
     pub fn parameters(&self) -> u64 {
         self.parameters
+    }
+
+    /// Leaves the tensors of a module out that nobody needs.
+    pub fn discard(&mut self, path: &str) {
+        self.tensors.retain(|name, _| name.rsplit_once('.').is_none_or(|(module, _)| module != path));
     }
 
     /// Whether the tensor is still here.
@@ -105,7 +110,7 @@ impl Weights {
         }
     }
 
-    /// The matrix `path`.weight of [.., outputs, inputs], dense or packed; `rows` are the axes before the last.
+    /// The matrix `path`.weight of `[.., outputs, inputs]`, dense or packed; `rows` are the axes before the last.
     pub fn matrix(&mut self, config: &Config, path: &str, rows: &[i32], inputs: i32) -> Result<Stored, ModelError> {
         let shape = |columns: i32| [rows, &[columns]].concat();
         let (weight, scales, biases) = (format!("{path}.weight"), format!("{path}.scales"), format!("{path}.biases"));
@@ -148,8 +153,7 @@ impl Weights {
     /// Refuses tensors that nobody took. Tables that other programs store and anyone can compute are no error.
     pub fn finish(self, config: &Config) -> Result<(), ModelError> {
         let derived = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight";
-        let tied = |name: &str| config.tie_word_embeddings == Some(true) && name.starts_with("lm_head.");
-        let mut names: Vec<String> = self.tensors.into_keys().filter(|name| !derived(name) && !tied(name)).collect();
+        let mut names: Vec<String> = self.tensors.into_keys().filter(|name| !derived(name)).collect();
         if names.is_empty() {
             return Ok(());
         }

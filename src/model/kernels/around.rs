@@ -8,7 +8,7 @@ use mlx_rs::Array;
 pub struct Around<'a> {
     /// Before.
     pub norm: Option<Norm<'a>>,
-    /// Added to the product, [out].
+    /// Added to the product, `[out]`.
     pub bias: Option<&'a Array>,
     /// Afterwards.
     pub then: Then<'a>,

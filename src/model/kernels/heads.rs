@@ -33,12 +33,12 @@ pub enum HeadNorms<'a> {
 }
 
 impl Heads<'_> {
-    /// x [T, heads · head_dim] → [T, heads, head_dim].
+    /// x `[T, heads · head_dim]` → `[T, heads, head_dim]`.
     pub fn apart(&self, x: &Array, heads: i32) -> Result<Array> {
         x.reshape(&[x.dim(0), heads, self.head_dim])
     }
 
-    /// Queries, keys and values where `ready` [T, queries + keys, head_dim] was made of their product x.
+    /// Queries, keys and values where `ready` `[T, queries + keys, head_dim]` was made of their product x.
     pub fn with_values_of(&self, x: &Array, ready: &Array) -> Result<[Array; 3]> {
         let (queries, keys) = (self.queries, self.keys);
         let values = self.apart(x, queries + 2 * keys)?.try_index((.., queries + keys..))?;

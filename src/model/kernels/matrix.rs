@@ -5,7 +5,7 @@ use mlx_rs::error::Result;
 use mlx_rs::ops::{concatenate, dequantize};
 use mlx_rs::{Array, Dtype};
 
-/// A matrix [out, in], or a stack [experts, out, in].
+/// A matrix `[out, in]`, or a stack `[experts, out, in]`.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     pub(super) weights: Weights,
@@ -18,9 +18,9 @@ pub struct Matrix {
 /// The numbers of a matrix. Arrays are handles: what is a view of another takes no memory of its own.
 #[derive(Clone, Debug)]
 pub(super) enum Weights {
-    /// The same numbers [.., out, in] and, as products take them, [.., in, out].
+    /// The same numbers `[.., out, in]` and, as products take them, `[.., in, out]`.
     Dense { weight: Array, transposed: Array, order: Order },
-    /// `packed` u32 [.., out, in · bits / 32], `scales` and `biases` [.., out, in / group_size].
+    /// `packed` u32 `[.., out, in · bits / 32]`, `scales` and `biases` `[.., out, in / group_size]`.
     Packed { packed: Array, scales: Array, biases: Array, quantization: Quantization },
 }
 
@@ -50,14 +50,14 @@ impl Matrix {
         Ok(Self { weights: Weights::Dense { weight, transposed, order }, outputs, inputs, is_stack, dtype })
     }
 
-    /// A matrix packed by MLX: `packed` u32 [.., out, in · bits / 32], `scales` and `biases` [.., out, in / group_size].
+    /// A matrix packed by MLX: `packed` u32 `[.., out, in · bits / 32]`, `scales` and `biases` `[.., out, in / group_size]`.
     pub fn packed(packed: Array, scales: Array, biases: Array, quantization: Quantization) -> Self {
         let (outputs, inputs) = (packed.dim(-2), packed.dim(-1) * 32 / quantization.bits);
         let (is_stack, dtype) = (packed.ndim() > 2, scales.dtype());
         Self { weights: Weights::Packed { packed, scales, biases, quantization }, outputs, inputs, is_stack, dtype }
     }
 
-    /// The numbers, unpacked: [.., out, in].
+    /// The numbers, unpacked: `[.., out, in]`.
     pub fn numbers(&self) -> Result<Array> {
         match &self.weights {
             Weights::Dense { weight, .. } => Ok(weight.clone()),

@@ -5,7 +5,7 @@
 //! else is given its places, as arrays or as a [`Frozen`] copy of the handles, is given those before a place from which on it
 //! alone goes on writing: kernels refuse to write before it.
 
-use super::operations::Kernels;
+use super::room::Room;
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
@@ -13,7 +13,7 @@ use mlx_rs::ops::zeros_dtype;
 use mlx_rs::{Array, Dtype};
 use std::ops::Range;
 
-/// Keys and values [rooms, kv_heads, places, head_dim] of one layer; the places before `first` are held no more, as they lie
+/// Keys and values `[rooms, kv_heads, places, head_dim]` of one layer; the places before `first` are held no more, as they lie
 /// before the layer's window. Places count from the beginning of the cache, whether they are held or not.
 #[derive(Debug)]
 pub struct KvMemory {
@@ -35,8 +35,8 @@ pub struct Frozen {
 
 impl KvMemory {
     /// Memory of its own.
-    pub(super) fn new(kernels: &dyn Kernels, shape: [i32; 4], dtype: Dtype) -> Result<Self> {
-        let memory = || kernels.memory(&shape, dtype);
+    pub(super) fn new(room: &dyn Room, shape: [i32; 4], dtype: Dtype) -> Result<Self> {
+        let memory = || room.memory(&shape, dtype);
         Ok(Self { keys: memory()?, values: memory()?, first: 0, frozen: 0 })
     }
 
@@ -94,11 +94,11 @@ impl KvMemory {
     }
 
     /// Memory of its own for the places from `needed` to `wanted`, with the tokens before `length` in it.
-    pub(super) fn make_own(&mut self, kernels: &dyn Kernels, needed: i32, length: i32, wanted: i32) -> Result<()> {
+    pub(super) fn make_own(&mut self, room: &dyn Room, needed: i32, length: i32, wanted: i32) -> Result<()> {
         let needed = needed.max(self.first);
         let kept = needed - self.first..length - self.first;
         for array in [&mut self.keys, &mut self.values] {
-            *array = kernels.with_room(&array.try_index((.., .., kept.clone(), ..))?, wanted - needed)?;
+            *array = room.with_room(&array.try_index((.., .., kept.clone(), ..))?, wanted - needed)?;
         }
         (self.first, self.frozen) = (needed, 0);
         Ok(())
@@ -143,7 +143,7 @@ impl KvMemory {
         Ok(())
     }
 
-    /// Keeps the sessions in `rooms` (i32 [n]), in this order.
+    /// Keeps the sessions in `rooms` (i32 `[n]`), in this order.
     pub fn keep_rooms(&mut self, rooms: &Array) -> Result<()> {
         for array in [&mut self.keys, &mut self.values] {
             *array = array.take_axis(rooms, 0)?;
@@ -167,7 +167,7 @@ impl KvMemory {
     }
 
     /// Writes tokens into `rooms` from `place` on by MLX's operations, which copy what others hold: keys and values
-    /// [rooms, kv_heads, n, head_dim]. Returns those rooms' places from `seen` up to and including them.
+    /// `[rooms, kv_heads, n, head_dim]`. Returns those rooms' places from `seen` up to and including them.
     pub(super) fn append(&mut self, rooms: Range<i32>, place: i32, seen: i32, new: [&Array; 2]) -> Result<[Array; 2]> {
         let (start, end) = (place - self.first, place + new[0].dim(2) - self.first);
         let seen = seen - self.first;
@@ -194,7 +194,7 @@ impl Frozen {
         is_whole.then(|| Self { end: end.min(self.end), ..self.clone() })
     }
 
-    /// Keys and values [rooms, kv_heads, places, head_dim] of the places that are held.
+    /// Keys and values `[rooms, kv_heads, places, head_dim]` of the places that are held.
     pub fn tokens(&self) -> Result<[Array; 2]> {
         let held = self.end - self.first;
         let of = |array: &Array| match array.dim(2) == held {

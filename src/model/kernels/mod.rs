@@ -1,6 +1,6 @@
 //! What the model's layers and caches have computed, each device in its own way.
 //!
-//! [`Kernels`] is what a device may do its own way; [`Mlx`] does everything by MLX's operations and is the reference that the
+//! [`Kernels`] is what a device may do its own way; `Mlx` does everything by MLX's operations and is the reference that the
 //! others are tested against. Which serve is chosen once, as a model is loaded ([`choose`]), and handed down; nothing outside
 //! of this folder knows a device.
 
@@ -18,6 +18,7 @@ mod memory;
 mod mlx;
 mod operations;
 mod pass;
+mod room;
 mod rotation;
 mod store;
 #[cfg(test)]

@@ -5,42 +5,40 @@ use super::heads::{HeadNorms, Heads};
 use super::matrix::Matrix;
 use super::memory::KvMemory;
 use super::pass::{AttentionSettings, Rows};
+use super::room::Room;
 use super::rotation::{Positions, Rotation};
 use crate::model::ops::Activation;
 use mlx_rs::error::Result;
-use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
-use mlx_rs::ops::{broadcast_to, zeros_dtype};
 use mlx_rs::{Array, Dtype};
-use std::fmt::Debug;
 use std::ops::Range;
 
 /// The operations of a model's layers on one device.
 ///
-/// [`Mlx`](super::Mlx) is the reference: everything by MLX's own operations. A device's own kernels cover what they do
+/// `Mlx` is the reference: everything by MLX's own operations. A device's own kernels cover what they do
 /// better and leave the rest to it; tests compare each of them with the reference. Which of them serve is chosen once, as
 /// a model is loaded, and handed down from there.
-pub trait Kernels: Debug {
+pub trait Kernels: Room {
     /// What they are called in reports and tests.
     fn name(&self) -> &'static str;
 
     /// What caches and steps may count on.
     fn promises(&self) -> Promises;
 
-    /// A dense weight [out, in], or a stack of them [experts, out, in], as products take it fastest.
+    /// A dense weight `[out, in]`, or a stack of them `[experts, out, in]`, as products take it fastest.
     fn dense(&self, weight: &Array) -> Result<Matrix> {
         Matrix::dense(weight)
     }
 
-    /// x Wᵀ + b: x [rows, in], `bias` [out] → [rows, out].
+    /// x Wᵀ + b: x `[rows, in]`, `bias` `[out]` → `[rows, out]`.
     fn multiply(&self, x: &Array, matrix: &Matrix, bias: Option<&Array>) -> Result<Array>;
 
-    /// [`Kernels::multiply`] together with what stands around it: x [rows, in] → [rows, out], or half of it with a gate.
+    /// [`Kernels::multiply`] together with what stands around it: x `[rows, in]` → `[rows, out]`, or half of it with a gate.
     fn product(&self, x: &Array, matrix: &Matrix, around: Around<'_>) -> Result<Array> {
         product_in_steps(self, x, matrix, around)
     }
 
-    /// x Wᵀ with the matrix of a stack that `experts` [.., k] names: x [.., 1 or k, 1, in] → [.., k, 1, out].
+    /// x Wᵀ with the matrix of a stack that `experts` `[.., k]` names: x `[.., 1 or k, 1, in]` → `[.., k, 1, out]`.
     fn product_of_experts(&self, x: &Array, stack: &Matrix, experts: &Array) -> Result<Array>;
 
     /// Whether products with the stack are right every time.
@@ -48,26 +46,26 @@ pub trait Kernels: Debug {
         true
     }
 
-    /// Rows `ids` (u32 [n]) of W, unpacked: [n, in].
+    /// Rows `ids` (u32 `[n]`) of W, unpacked: `[n, in]`.
     fn rows_of(&self, matrix: &Matrix, ids: &Array) -> Result<Array>;
 
     /// x / rms(x) · weight over the last axis (Zhang and Sennrich 2019).
     fn rms_norm(&self, x: &Array, norm: Norm<'_>) -> Result<Array>;
 
-    /// The activation of a row's first half times its second: x [rows, 2 · inner] → [rows, inner].
+    /// The activation of a row's first half times its second: x `[rows, 2 · inner]` → `[rows, inner]`.
     fn gated(&self, x: &Array, activation: Activation) -> Result<Array>;
 
-    /// x [T, heads, head_dim], rotated by the tokens' positions.
+    /// x `[T, heads, head_dim]`, rotated by the tokens' positions.
     fn rotate(&self, x: &Array, rotation: &Rotation, positions: &Positions) -> Result<Array>;
 
-    /// The product x [T, (queries + 2 · keys) · head_dim] → queries [T, queries, head_dim], keys and values
-    /// [T, keys, head_dim]; queries and keys are normed and rotated.
+    /// The product x `[T, (queries + 2 · keys) · head_dim]` → queries `[T, queries, head_dim]`, keys and values
+    /// `[T, keys, head_dim]`; queries and keys are normed and rotated.
     fn heads(&self, x: &Array, heads: &Heads<'_>, positions: &Positions) -> Result<[Array; 3]> {
         heads_in_steps(self, x, heads, positions)
     }
 
-    /// The product x [T, (queries + 2 · keys) · head_dim] of the tokens in `rows`: normed and rotated, their keys and values
-    /// written into `memories`, each token attended over the places that it sees → [T, queries · head_dim]. Rows of
+    /// The product x `[T, (queries + 2 · keys) · head_dim]` of the tokens in `rows`: normed and rotated, their keys and values
+    /// written into `memories`, each token attended over the places that it sees → `[T, queries · head_dim]`. Rows of
     /// padding get zeros. The memories have room for the tokens, and what is written is theirs alone.
     fn attend(
         &self,
@@ -82,19 +80,6 @@ pub trait Kernels: Debug {
     /// Whether a row's attention may be asked of any neighbours at once and still give it the bits that it gets alone; the
     /// probe tries it before exact execution counts on it.
     fn attends_any_lengths(&self, heads: &Heads<'_>, dtype: Dtype, settings: AttentionSettings) -> bool;
-
-    /// `kept` [rooms, kv_heads, tokens, head_dim] in memory of its own with room for `places` places.
-    fn with_room(&self, kept: &Array, places: i32) -> Result<Array> {
-        let mut shape = kept.shape().to_vec();
-        shape[2] = places - kept.dim(2);
-        let zeros = Array::from_f32(0.0).as_dtype(kept.dtype())?;
-        concatenate(&[kept, &broadcast_to(zeros, &shape)?], 2)
-    }
-
-    /// Memory of such a shape.
-    fn memory(&self, shape: &[i32], dtype: Dtype) -> Result<Array> {
-        zeros_dtype(shape, dtype)
-    }
 
     /// How many rows to compute where `rows` are wanted: where more of them take less time, more.
     fn comfortable_width(&self, rows: usize) -> usize {

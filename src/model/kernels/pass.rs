@@ -154,7 +154,7 @@ impl Layout {
         self.starts.iter().copied().min().unwrap_or(self.end)
     }
 
-    /// [rows, ..] → [rooms, ..].
+    /// `[rows, ..]` → `[rooms, ..]`.
     pub fn by_room(&self, array: &Array) -> Result<Array> {
         match &self.row_of_room {
             Some(rows) => array.take_axis(rows, 0),
@@ -162,7 +162,7 @@ impl Layout {
         }
     }
 
-    /// [rooms, ..] → [rows, ..].
+    /// `[rooms, ..]` → `[rows, ..]`.
     pub fn by_row(&self, array: &Array) -> Result<Array> {
         match &self.place_of_row {
             Some(places) => array.take_axis(places, 0),
@@ -170,7 +170,7 @@ impl Layout {
         }
     }
 
-    /// Which places from [`Layout::first`] to the end each room sees: bool [rooms, 1, 1, places]; none where all see all.
+    /// Which places from [`Layout::first`] to the end each room sees: bool `[rooms, 1, 1, places]`; none where all see all.
     pub fn mask(&self) -> Result<Option<Array>> {
         if let Some(mask) = self.mask.get() {
             return Ok(mask.clone());

@@ -12,11 +12,11 @@ pub struct Rotation {
     angles: Rc<Angles>,
     /// Base of the wavelengths, where they are its powers.
     base: Option<f32>,
-    /// Wavelengths / 2π, shape [dims / 2], where they aren't.
+    /// Wavelengths / 2π, shape `[dims / 2]`, where they aren't.
     freqs: Option<Array>,
-    /// Factors of a head's dimensions before they are rotated, shape [head_dim].
+    /// Factors of a head's dimensions before they are rotated, shape `[head_dim]`.
     amplitude: Option<Array>,
-    /// Radians a place of each pair, f32 [dims / 2].
+    /// Radians a place of each pair, f32 `[dims / 2]`.
     frequencies: Array,
 }
 
@@ -55,7 +55,7 @@ enum Places {
     Each(Vec<i32>),
 }
 
-/// Factors [T, 1, head_dim] of a head's dimensions, and of the dimensions that they are rotated with.
+/// Factors `[T, 1, head_dim]` of a head's dimensions, and of the dimensions that they are rotated with.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// Of the dimensions themselves.
@@ -79,7 +79,7 @@ impl Positions {
         Self { places, tables: RefCell::default(), array: OnceCell::new() }
     }
 
-    /// The tokens' places, i32 [T].
+    /// The tokens' places, i32 `[T]`.
     pub fn array(&self) -> &Array {
         self.array.get_or_init(|| match &self.places {
             Places::Each(places) => Array::from_slice(places, &[places.len() as i32]),
@@ -105,7 +105,7 @@ impl Rotation {
         Self { angles: Rc::new(angles), base, freqs, amplitude, frequencies }
     }
 
-    /// Radians a place of each pair, f32 [pairs]; none where more is done than rotating.
+    /// Radians a place of each pair, f32 `[pairs]`; none where more is done than rotating.
     pub fn frequencies(&self) -> Option<&Array> {
         self.amplitude.is_none().then_some(&self.frequencies)
     }
@@ -129,14 +129,14 @@ impl Rotation {
         table
     }
 
-    /// x [T, heads, head_dim], rotated by MLX's operations with sines and cosines from a table.
+    /// x `[T, heads, head_dim]`, rotated by MLX's operations with sines and cosines from a table.
     pub fn by_table(&self, x: &Array, positions: &Positions) -> Result<Array> {
         let Table { cosines, sines } = self.table(positions);
         let sines = sines.as_dtype(x.dtype())?;
         x.multiply(cosines.as_dtype(x.dtype())?)?.add(self.angles.swap_pairs(x)?.multiply(sines)?)
     }
 
-    /// x [T, heads, head_dim], rotated by MLX's kernel for GPUs.
+    /// x `[T, heads, head_dim]`, rotated by MLX's kernel for GPUs.
     pub fn by_kernel(&self, x: &Array, positions: &Positions) -> Result<Array> {
         let amplified = match &self.amplitude {
             Some(amplitude) => Some(x.multiply(amplitude.as_dtype(x.dtype())?)?),
@@ -181,7 +181,7 @@ impl Angles {
         Table { cosines: Array::from_slice(&cosines, &shape), sines: Array::from_slice(&sines, &shape) }
     }
 
-    /// x [T, heads, head_dim] with the two dimensions of each pair in each other's place.
+    /// x `[T, heads, head_dim]` with the two dimensions of each pair in each other's place.
     fn swap_pairs(&self, x: &Array) -> Result<Array> {
         let half = self.dims / 2;
         let is_whole = self.dims == self.head_dim;

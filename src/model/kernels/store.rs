@@ -4,7 +4,7 @@
 //! whoever reads the cache by other operations waits for it first.
 
 use super::memory::{Frozen, KvMemory};
-use super::operations::Kernels;
+use super::room::Room;
 use mlx_rs::error::Result;
 use mlx_rs::transforms::{async_eval, eval};
 use mlx_rs::{Array, Dtype};
@@ -50,8 +50,8 @@ pub struct KvSnapshot {
 
 impl KvStore {
     /// Room for `places` places of `rooms` sessions.
-    pub fn empty(kernels: &dyn Kernels, shape: &KvShape, rooms: i32, places: i32) -> Result<Self> {
-        let of_layer = |_| KvMemory::new(kernels, [rooms, shape.kv_heads, places, shape.head_dim], shape.dtype);
+    pub fn empty(room: &dyn Room, shape: &KvShape, rooms: i32, places: i32) -> Result<Self> {
+        let of_layer = |_| KvMemory::new(room, [rooms, shape.kv_heads, places, shape.head_dim], shape.dtype);
         Ok(Self { layers: (0..shape.layers).map(of_layer).collect::<Result<_>>()?, written: None })
     }
 
@@ -86,7 +86,7 @@ impl KvStore {
         self.layers.iter_mut().zip(&*tokens.layers).try_for_each(|(layer, tokens)| layer.take_in(room, place, tokens))
     }
 
-    /// Writes a session's tokens, keys and values [1, kv_heads, n, head_dim], into a room of `layer` from `place` on.
+    /// Writes a session's tokens, keys and values `[1, kv_heads, n, head_dim]`, into a room of `layer` from `place` on.
     pub fn fill(&mut self, layer: usize, room: i32, place: i32, tokens: [&Array; 2]) -> Result<()> {
         self.launch()?;
         self.layers[layer].append(room..room + 1, place, place, tokens).map(drop)
@@ -99,9 +99,9 @@ impl KvStore {
     }
 
     /// Gives `layer` memory of its own with the tokens in `kept` and room up to `wanted`.
-    pub fn make_own(&mut self, kernels: &dyn Kernels, layer: usize, kept: Range<i32>, wanted: i32) -> Result<()> {
+    pub fn make_own(&mut self, room: &dyn Room, layer: usize, kept: Range<i32>, wanted: i32) -> Result<()> {
         self.launch()?;
-        self.layers[layer].make_own(kernels, kept.start, kept.end, wanted)
+        self.layers[layer].make_own(room, kept.start, kept.end, wanted)
     }
 
     /// One layer's memory, for a pass that is about to write its tokens; it says by [`KvStore::note`] what it wrote.
@@ -156,7 +156,7 @@ impl KvSnapshot {
         self.layers.iter().map(Frozen::bytes).sum()
     }
 
-    /// What a layer holds: keys and values [rooms, kv_heads, tokens, head_dim].
+    /// What a layer holds: keys and values `[rooms, kv_heads, tokens, head_dim]`.
     #[cfg(test)]
     pub(super) fn tokens(&self, layer: usize) -> Result<[Array; 2]> {
         self.launch()?;

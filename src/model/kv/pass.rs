@@ -65,7 +65,7 @@ impl<'a> Pass<'a> {
         Self { caches, rows: Rows { parts, company }, newest: None, writes_in_place: false }
     }
 
-    /// The product x [T, (queries + 2 · keys) · head_dim] of the pass's T rows → what attention gives, [T, queries · head_dim];
+    /// The product x `[T, (queries + 2 · keys) · head_dim]` of the pass's T rows → what attention gives, `[T, queries · head_dim]`;
     /// the tokens are in the caches of `layer` then.
     pub fn attend(
         &mut self,

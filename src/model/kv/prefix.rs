@@ -38,7 +38,7 @@ struct FirstStep {
     token: u32,
     /// Holds that token too.
     cache: KvSnapshot,
-    /// [1, vocab].
+    /// `[1, vocab]`.
     logits: Array,
 }
 
@@ -70,7 +70,7 @@ impl PrefixStore {
     }
 
     /// Keeps what the first decode step of `prompt` gave, where what it was prefilled to is kept: its cache and its logits
-    /// [1, vocab], from which every session with that prompt samples its own first token.
+    /// `[1, vocab]`, from which every session with that prompt samples its own first token.
     pub fn keep_first_step(&mut self, prompt: &[u32], execution: Execution, cache: &KvSnapshot, logits: &Array) {
         if let Some((token, entry)) = self.of_prompt(prompt, execution) {
             entry.first_step = Some(FirstStep { token, cache: cache.clone(), logits: logits.clone() });

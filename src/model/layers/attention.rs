@@ -70,7 +70,7 @@ impl HeadNorms {
 }
 
 impl Attention {
-    /// x [T, hidden], normed before → [T, heads · head_dim], for the T tokens of `step`; `o_proj` is still to come.
+    /// x `[T, hidden]`, normed before → `[T, heads · head_dim]`, for the T tokens of `step`; `o_proj` is still to come.
     pub fn attend(&self, layer: usize, x: &Array, norm: Option<Norm<'_>>, step: &mut Step<'_, '_>) -> Result<Array> {
         let all = self.qkv_proj.forward(step.kernels, x, norm)?;
         step.pass.attend(step.kernels, layer, &all, &self.heads(), step.positions, self.settings)

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 
 /// One decoder layer. Fields are named as in the checkpoint.
 pub trait Layer: Debug {
-    /// hidden [T, hidden] → [T, hidden], for the T tokens of `step`; `index` is the layer's number.
+    /// hidden `[T, hidden]` → `[T, hidden]`, for the T tokens of `step`; `index` is the layer's number.
     fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_, '_>) -> Result<Array>;
 
     /// The layer's attention.
@@ -26,7 +26,7 @@ pub trait Layer: Debug {
     }
 
     /// What each of the layer's products gives in turn, with all that stands around them, where a part of the first one's
-    /// result takes the attention's place: hidden [T, hidden] → arrays [T, ..]. The probe compares their bits.
+    /// result takes the attention's place: hidden `[T, hidden]` → arrays `[T, ..]`. The probe compares their bits.
     fn products(&self, kernels: &dyn Kernels, hidden: &Array) -> Result<Vec<Array>>;
 
     /// The arrays to evaluate.
@@ -36,7 +36,7 @@ pub trait Layer: Debug {
 /// A model's weights, shared by all sessions. It never changes once loaded.
 #[derive(Debug)]
 pub struct Decoder {
-    /// Token embedding [vocab, hidden].
+    /// Token embedding `[vocab, hidden]`.
     pub embed_tokens: Matrix,
     /// Factor of the embedding, where the architecture has one.
     pub embedding_scale: Option<f32>,
@@ -44,7 +44,7 @@ pub struct Decoder {
     pub layers: Vec<Box<dyn Layer>>,
     /// The norm before the output matrix.
     pub norm: RmsNorm,
-    /// Output matrix [vocab, hidden]; none where the embedding serves.
+    /// Output matrix `[vocab, hidden]`; none where the embedding serves.
     pub lm_head: Option<Matrix>,
     /// Factor of the logits, where the architecture has one.
     pub logits_scale: Option<f32>,
@@ -58,7 +58,7 @@ pub struct Decoder {
 const LAYERS_AHEAD: usize = 4;
 
 impl Decoder {
-    /// token ids [T] → hidden states [T, hidden] after the last layer, not normed.
+    /// token ids `[T]` → hidden states `[T, hidden]` after the last layer, not normed.
     pub fn hidden(&self, tokens: &Array, step: &mut Step<'_, '_>) -> Result<Array> {
         let starts_early = step.kernels.promises().starts_early;
         let mut hidden = step.kernels.rows_of(&self.embed_tokens, tokens)?;
@@ -74,7 +74,7 @@ impl Decoder {
         Ok(hidden)
     }
 
-    /// hidden [T, hidden] → logits [T, vocab].
+    /// hidden `[T, hidden]` → logits `[T, vocab]`.
     pub fn logits(&self, kernels: &dyn Kernels, hidden: &Array) -> Result<Array> {
         let output = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
         let around = Around { norm: Some(self.norm.norm()), bias: None, then: Then::Nothing };

@@ -11,13 +11,13 @@ use mlx_rs::ops::{argpartition_axis, softmax_axis};
 /// The router and its experts.
 #[derive(Debug)]
 pub struct MixtureOfExperts {
-    /// The router, [experts, hidden].
+    /// The router, `[experts, hidden]`.
     pub gate: Linear,
-    /// Stack [experts, inner, hidden].
+    /// Stack `[experts, inner, hidden]`.
     pub gate_proj: Matrix,
-    /// Stack [experts, inner, hidden].
+    /// Stack `[experts, inner, hidden]`.
     pub up_proj: Matrix,
-    /// Stack [experts, hidden, inner].
+    /// Stack `[experts, hidden, inner]`.
     pub down_proj: Matrix,
     /// How many experts a token passes.
     pub experts_per_token: i32,
@@ -28,7 +28,7 @@ pub struct MixtureOfExperts {
 }
 
 impl MixtureOfExperts {
-    /// x [T, hidden] → [T, hidden].
+    /// x `[T, hidden]` → `[T, hidden]`.
     pub fn forward(&self, kernels: &dyn Kernels, x: &Array) -> Result<Array> {
         let shares = softmax_axis(self.gate.forward(kernels, x)?, -1, true)?;
         let first = shares.dim(-1) - self.experts_per_token;

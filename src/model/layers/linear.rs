@@ -6,7 +6,7 @@ use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::ops::concatenate;
 
-/// `x Wᵀ + b`. Shapes: weight [out, in] as in the checkpoint, x [T, in], result [T, out].
+/// `x Wᵀ + b`. Shapes: weight `[out, in]` as in the checkpoint, x `[T, in]`, result `[T, out]`.
 #[derive(Debug)]
 pub struct Linear {
     weight: Matrix,
@@ -14,17 +14,17 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// `bias` has shape [out].
+    /// `bias` has shape `[out]`.
     pub fn new(weight: Matrix, bias: Option<Array>) -> Self {
         Self { weight, bias }
     }
 
-    /// x [T, in] → [T, out].
+    /// x `[T, in]` → `[T, out]`.
     pub fn forward(&self, kernels: &dyn Kernels, x: &Array) -> Result<Array> {
         self.product(kernels, x, None, Then::Nothing)
     }
 
-    /// x [T, in], normed before → [T, out], or half of it with a gate.
+    /// x `[T, in]`, normed before → `[T, out]`, or half of it with a gate.
     pub fn product(&self, kernels: &dyn Kernels, x: &Array, norm: Option<Norm<'_>>, then: Then<'_>) -> Result<Array> {
         kernels.product(x, &self.weight, Around { norm, bias: self.bias.as_ref(), then })
     }
@@ -59,13 +59,13 @@ impl Projections {
         Self(vec![linear])
     }
 
-    /// x [T, in], normed before → the outputs of all, side by side.
+    /// x `[T, in]`, normed before → the outputs of all, side by side.
     pub fn forward(&self, kernels: &dyn Kernels, x: &Array, norm: Option<Norm<'_>>) -> Result<Array> {
         let [only] = self.0.as_slice() else { return self.each(kernels, x, norm) };
         only.product(kernels, x, norm, Then::Nothing)
     }
 
-    /// x [T, in], normed before → the activation of the first projection times the second.
+    /// x `[T, in]`, normed before → the activation of the first projection times the second.
     pub fn gated(
         &self,
         kernels: &dyn Kernels,

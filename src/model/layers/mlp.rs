@@ -18,7 +18,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// x [T, hidden], normed before → act(gate(x)) · up(x), [T, inner].
+    /// x `[T, hidden]`, normed before → act(gate(x)) · up(x), `[T, inner]`.
     pub fn inner(&self, kernels: &dyn Kernels, x: &Array, norm: Option<Norm<'_>>) -> Result<Array> {
         self.gate_up_proj.gated(kernels, x, norm, self.activation)
     }

@@ -63,8 +63,8 @@ impl PreNormLayer {
         }
     }
 
-    /// The layer's second half: hidden [T, hidden] → what stands between the MLP's products, where there is one, and the
-    /// hidden states [T, hidden].
+    /// The layer's second half: hidden `[T, hidden]` → what stands between the MLP's products, where there is one, and the
+    /// hidden states `[T, hidden]`.
     fn mixed(&self, kernels: &dyn Kernels, hidden: &Array) -> Result<(Option<Array>, Array)> {
         let norm = self.post_attention_layernorm.norm();
         match &self.mlp {

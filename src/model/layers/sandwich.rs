@@ -28,7 +28,7 @@ pub struct SandwichLayer {
 }
 
 impl SandwichLayer {
-    /// What follows the attention: hidden and attended [T, ..] → hidden states between attention and MLP, what stands between
+    /// What follows the attention: hidden and attended `[T, ..]` → hidden states between attention and MLP, what stands between
     /// the MLP's products, and the hidden states behind it.
     fn behind_attention(&self, kernels: &dyn Kernels, hidden: &Array, attended: &Array) -> Result<[Array; 3]> {
         let attended = self.self_attn.o_proj.forward(kernels, attended)?;

@@ -104,7 +104,7 @@ impl Runner {
         Ok(launched)
     }
 
-    /// What a step of rows in their own caches gives: the hidden states [width, hidden] after the last layer.
+    /// What a step of rows in their own caches gives: the hidden states `[width, hidden]` after the last layer.
     fn hidden_of_own(&mut self, rows: &mut [&mut Row], width: usize) -> Result<Array> {
         let (tokens, positions) = (next_tokens(rows, width)?, positions(rows, width));
         for row in rows.iter_mut() {
@@ -156,18 +156,18 @@ impl Runner {
         self.groups(execution).tidy(&seats(rows))
     }
 
-    /// hidden [width, hidden] → each real row's sampled token.
+    /// hidden `[width, hidden]` → each real row's sampled token.
     fn finish_launch(&self, hidden: &Array, rows: &mut [&mut Row], places: &[usize]) -> Result<Launched> {
         self.sample_launch(self.logits(hidden, rows.len())?, rows, places)
     }
 
-    /// hidden [width, hidden] → logits [rows, vocab] of the rows that are no padding.
+    /// hidden `[width, hidden]` → logits `[rows, vocab]` of the rows that are no padding.
     fn logits(&self, hidden: &Array, rows: usize) -> Result<Array> {
         let logits = self.decoder.logits(&*self.kernels, hidden)?;
         if logits.dim(0) > rows as i32 { logits.try_index(0..rows as i32) } else { Ok(logits) }
     }
 
-    /// logits [rows, vocab] → each row's sampled token.
+    /// logits `[rows, vocab]` → each row's sampled token.
     fn sample_launch(&self, logits: Array, rows: &mut [&mut Row], places: &[usize]) -> Result<Launched> {
         let draws: Vec<_> = rows.iter().map(|row| row.draw()).collect();
         let ids = Rc::new(sample(&logits, &draws)?);
@@ -196,7 +196,7 @@ fn positions(rows: &[&mut Row], width: usize) -> Positions {
     Positions::each(places)
 }
 
-/// The tokens that the rows feed: u32 [width]; padding rows feed token 0.
+/// The tokens that the rows feed: u32 `[width]`; padding rows feed token 0.
 fn next_tokens(rows: &[&mut Row], width: usize) -> Result<Array> {
     let padding = width - rows.len();
     // The usual case: the same rows as in the step before, in the same order.

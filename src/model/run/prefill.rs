@@ -71,7 +71,7 @@ pub(super) fn read_in_blocks(
     Ok(())
 }
 
-/// Reads the next tokens of one session; returns their hidden states [L, hidden], not evaluated.
+/// Reads the next tokens of one session; returns their hidden states `[L, hidden]`, not evaluated.
 pub(super) fn read_alone(decoder: &Decoder, kernels: &dyn Kernels, reading: Reading<'_>) -> Result<Array> {
     let tokens = reading.tokens.len();
     pass(decoder, kernels, &mut [reading], &[Chunk { session: 0, from: 0, tokens, rows: tokens }])
@@ -84,7 +84,7 @@ fn read_pass(decoder: &Decoder, kernels: &dyn Kernels, readings: &mut [Reading<'
     readings.iter_mut().try_for_each(|reading| reading.cache.settle())
 }
 
-/// One pass, in which the rows behind a chunk's tokens are padding; returns the hidden states [rows, hidden] of all, not
+/// One pass, in which the rows behind a chunk's tokens are padding; returns the hidden states `[rows, hidden]` of all, not
 /// evaluated.
 fn pass(decoder: &Decoder, kernels: &dyn Kernels, readings: &mut [Reading<'_>], chunks: &[Chunk]) -> Result<Array> {
     let (mut ids, mut places, mut parts) = (Vec::new(), Vec::new(), Vec::new());

@@ -63,7 +63,7 @@ pub(super) enum NextToken {
 }
 
 impl NextToken {
-    /// As u32 [1].
+    /// As u32 `[1]`.
     pub(super) fn array(&self) -> Result<Array> {
         match self {
             Self::Known(id) => Ok(Array::from_slice(&[*id], &[1])),

@@ -77,7 +77,7 @@ impl Runner {
         eval([&self.decoder.logits(kernels, &self.decoder.hidden(&token, &mut step)?)?])
     }
 
-    /// The logits [L, vocab] (f32) of a prompt read in chunks of at most `chunk` tokens, for tests and probes.
+    /// The logits `[L, vocab]` (f32) of a prompt read in chunks of at most `chunk` tokens, for tests and probes.
     pub fn prompt_logits(&self, tokens: &[u32], chunk: usize) -> std::result::Result<Vec<Vec<f32>>, BackendError> {
         let kernels = &*self.kernels;
         let mut cache = KvCache::new(kernels, &self.decoder.kv_shape)?;

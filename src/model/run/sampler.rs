@@ -24,7 +24,7 @@ pub struct Draw<'a> {
     pub sampling: &'a Sampling,
     /// How many tokens the row has drawn before.
     pub position: u64,
-    /// The newest tokens [up to 20], where the row has a repetition penalty.
+    /// The newest tokens `[up to 20]`, where the row has a repetition penalty.
     pub recent: Option<&'a Array>,
 }
 
@@ -46,7 +46,7 @@ impl Kind {
     }
 }
 
-/// logits [N, vocab] and N draws → token ids u32 [N].
+/// logits `[N, vocab]` and N draws → token ids u32 `[N]`.
 pub fn sample(logits: &Array, draws: &[Draw<'_>]) -> Result<Array> {
     // The greatest is the greatest in any dtype that can hold it.
     if draws.iter().all(|draw| draw.recent.is_none() && Kind::of(draw.sampling) == Kind::Greedy) {
@@ -82,7 +82,7 @@ pub fn sample(logits: &Array, draws: &[Draw<'_>]) -> Result<Array> {
     ids.as_dtype(Dtype::Uint32)
 }
 
-/// The settings of rows that are drawn together, as columns [n, 1].
+/// The settings of rows that are drawn together, as columns `[n, 1]`.
 struct Settings {
     uniform: Array,
     inverse_temperature: Array,
@@ -117,7 +117,7 @@ impl Settings {
         }
     }
 
-    /// logits [n, vocab] with what min-p leaves out at −∞.
+    /// logits `[n, vocab]` with what min-p leaves out at −∞.
     fn above_min_p(&self, logits: Array) -> Result<Array> {
         match &self.log_min_p {
             None => Ok(logits),
@@ -128,7 +128,7 @@ impl Settings {
         }
     }
 
-    /// logits [n, vocab] → places i32 [n], each drawn by the row's uniform number.
+    /// logits `[n, vocab]` → places i32 `[n]`, each drawn by the row's uniform number.
     ///
     /// The place is found in two steps, first among blocks of the vocabulary and then within one block, so that
     /// cumulative sums run over hundreds of numbers and not over all.
@@ -175,7 +175,7 @@ fn draw_sorted(logits: &Array, settings: &Settings) -> Result<Array> {
     order.take_along_axis(place.expand_dims(-1)?, -1)?.squeeze_axes(&[-1])
 }
 
-/// logits [N, vocab] with the newest tokens of each row made less likely, where the row asks for it
+/// logits `[N, vocab]` with the newest tokens of each row made less likely, where the row asks for it
 /// (Keskar et al. 2019, CTRL).
 fn penalised(logits: &Array, draws: &[Draw<'_>]) -> Result<Array> {
     if draws.iter().all(|draw| draw.recent.is_none()) {

@@ -12,9 +12,9 @@ pub struct MlxStep(pub(super) Vec<Launched>);
 /// One graph's outputs.
 #[derive(Debug)]
 pub(super) struct Launched {
-    /// u32 [rows]; padding rows included.
+    /// u32 `[rows]`; padding rows included.
     pub ids: Rc<Array>,
-    /// [rows, vocab], where a row wants them hashed.
+    /// `[rows, vocab]`, where a row wants them hashed.
     pub logits: Option<Array>,
     pub rows: Vec<LaunchedRow>,
 }

@@ -53,9 +53,9 @@ struct Block {
     ends: Vec<usize>,
 }
 
-/// new: queries [rows, heads, head_dim], keys and values [rows, kv_heads, head_dim]; held: each session's keys and values
-/// [1, kv_heads, places, head_dim]. Writes each row's keys and values at the last place of its span and attends the row
-/// over the span → [rows, heads · head_dim]. A row that sees nothing is written nowhere and gets zeros.
+/// new: queries `[rows, heads, head_dim]`, keys and values `[rows, kv_heads, head_dim]`; held: each session's keys and values
+/// `[1, kv_heads, places, head_dim]`. Writes each row's keys and values at the last place of its span and attends the row
+/// over the span → `[rows, heads · head_dim]`. A row that sees nothing is written nowhere and gets zeros.
 ///
 /// # Safety
 /// The spans must lie within the caches, and nobody else may see the places that are written, now or until the operation

@@ -7,6 +7,7 @@ use super::super::memory::KvMemory;
 use super::super::mlx::Mlx;
 use super::super::operations::{Kernels, Promises, heads_in_steps};
 use super::super::pass::{AttentionSettings, Part, Rows, window_start};
+use super::super::room::Room;
 use super::super::rotation::{Positions, Rotation};
 use super::attend::{Span, attend_in_place};
 use super::heads::NormAndRotation;
@@ -32,7 +33,7 @@ struct Avx512 {
     reference: Mlx,
 }
 
-/// Whether rows x [rows, n] are what the kernels compute with.
+/// Whether rows x `[rows, n]` are what the kernels compute with.
 fn takes(x: &Array) -> bool {
     x.dtype() == Dtype::Float32 && x.ndim() == 2
 }
@@ -156,7 +157,9 @@ impl Kernels for Avx512 {
     fn attends_any_lengths(&self, _heads: &Heads<'_>, dtype: Dtype, _settings: AttentionSettings) -> bool {
         dtype == Dtype::Float32
     }
+}
 
+impl Room for Avx512 {
     fn with_room(&self, kept: &Array, places: i32) -> Result<Array> {
         let mut memory = self.memory(&[kept.dim(0), kept.dim(1), places, kept.dim(3)], kept.dtype())?;
         if kept.dim(2) > 0 {

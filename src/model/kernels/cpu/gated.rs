@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 
 struct Gated;
 
-/// SiLU of a row's first half times its second: x [rows, 2 · inner] → [rows, inner].
+/// SiLU of a row's first half times its second: x `[rows, 2 · inner]` → `[rows, inner]`.
 pub fn gated(x: &Array) -> Result<Array> {
     operation(Gated, &[x], &[x.dim(0), x.dim(1) / 2])
 }

@@ -24,8 +24,8 @@ pub struct NormAndRotation {
     pub eps: Option<f32>,
 }
 
-/// x [rows, (queries + 2 · keys) · head_dim], cosines and sines [rows, 1, head_dim], the weights [head_dim] of the
-/// queries' and the keys' norms where `plan` has an ε → the queries and keys [rows, queries + keys, head_dim].
+/// x `[rows, (queries + 2 · keys) · head_dim]`, cosines and sines `[rows, 1, head_dim]`, the weights `[head_dim]` of the
+/// queries' and the keys' norms where `plan` has an ε → the queries and keys `[rows, queries + keys, head_dim]`.
 pub fn normed_and_rotated(
     x: &Array,
     cosines: &Array,

@@ -12,7 +12,7 @@ struct RmsNorm {
     eps: f32,
 }
 
-/// x / rms(x) · weight: x [rows, dim], weight [dim] → [rows, dim].
+/// x / rms(x) · weight: x `[rows, dim]`, weight `[dim]` → `[rows, dim]`.
 pub fn rms_norm(x: &Array, weight: &Array, eps: f32) -> Result<Array> {
     operation(RmsNorm { eps }, &[x, weight], x.shape())
 }

@@ -12,13 +12,13 @@ use std::ops::Range;
 /// How a weight matrix lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// [outputs, inputs], as in a checkpoint.
+    /// `[outputs, inputs]`, as in a checkpoint.
     OutputsFirst,
-    /// [inputs, outputs].
+    /// `[inputs, outputs]`.
     InputsFirst,
 }
 
-/// x [rows, inputs] times a weight to result [rows, outputs]. Strides count numbers from one row in memory to the next.
+/// x `[rows, inputs]` times a weight to result `[rows, outputs]`. Strides count numbers from one row in memory to the next.
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
     pub rows: usize,
@@ -47,7 +47,7 @@ const ROWS_OF_PASS: usize = 64;
 
 struct Times;
 
-/// x Wᵀ: x [rows, in], weight [out, in] → [rows, out].
+/// x Wᵀ: x `[rows, in]`, weight `[out, in]` → `[rows, out]`.
 pub fn product(x: &Array, weight: &Array) -> Result<Array> {
     operation(Times, &[x, weight], &[x.dim(0), weight.dim(0)])
 }

@@ -24,7 +24,7 @@ pub struct Ahead {
     pub lines: usize,
 }
 
-/// ROWS rows of x by OUTPUTS rows of a weight [outputs, inputs]: sixteen partial sums each, over every sixteenth input,
+/// ROWS rows of x by OUTPUTS rows of a weight `[outputs, inputs]`: sixteen partial sums each, over every sixteenth input,
 /// which are added in pairs at the end.
 ///
 /// # Safety
@@ -93,7 +93,7 @@ unsafe fn add_products<const ROWS: usize, const OUTPUTS: usize>(
     }
 }
 
-/// ROWS rows of x by up to 16 · REGISTERS columns of a weight [inputs, outputs], the last register's under `mask`: each
+/// ROWS rows of x by up to 16 · REGISTERS columns of a weight `[inputs, outputs]`, the last register's under `mask`: each
 /// number is summed up input by input.
 ///
 /// # Safety

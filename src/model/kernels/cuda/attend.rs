@@ -47,8 +47,8 @@ impl Attend {
         head_dim % 32 == 0 && head_dim <= 256 && computes_in(dtype)
     }
 
-    /// queries [rows, heads, head_dim], keys and values [rooms, kv_heads, places, head_dim], what each row sees →
-    /// [rows, heads · head_dim].
+    /// queries `[rows, heads, head_dim]`, keys and values `[rooms, kv_heads, places, head_dim]`, what each row sees →
+    /// `[rows, heads · head_dim]`.
     pub fn apply(&self, queries: &Array, held: [&Array; 2], spans: &[Span], scale: f32) -> Result<Array> {
         let [keys, values] = held;
         let (rows, heads, head_dim) = (queries.dim(0), queries.dim(1), queries.dim(2));

@@ -29,7 +29,7 @@ impl Gated {
         Self(Kernel::new(&GATED))
     }
 
-    /// SiLU of a row's first half times its second: x [rows, 2 · inner] → [rows, inner].
+    /// SiLU of a row's first half times its second: x `[rows, 2 · inner]` → `[rows, inner]`.
     pub fn apply(&self, x: &Array) -> Result<Array> {
         let (rows, inner) = (x.dim(0), x.dim(1) / 2);
         let grid = Grid { blocks: [(inner + THREADS - 1) / THREADS, rows], threads: THREADS };

@@ -37,7 +37,7 @@ pub(super) struct HeadsPlan<'a> {
     pub head_dim: i32,
     /// The queries' and the keys' norm of each head, with one ε.
     pub norms: Option<[Norm<'a>; 2]>,
-    /// Radians a place of each pair, f32 [pairs].
+    /// Radians a place of each pair, f32 `[pairs]`.
     pub frequencies: &'a Array,
     /// Whether a pair's dimensions are neighbours; else they are half of the rotated dimensions apart.
     pub traditional: bool,
@@ -77,7 +77,7 @@ impl NormAndRotate {
         Self(Kernel::new(&HEADS))
     }
 
-    /// x [rows, (queries + 2 · keys) · head_dim], places i32 [rows] → its queries and keys [rows, queries + keys, head_dim].
+    /// x `[rows, (queries + 2 · keys) · head_dim]`, places i32 `[rows]` → its queries and keys `[rows, queries + keys, head_dim]`.
     pub fn apply(&self, x: &Array, places: &Array, plan: &HeadsPlan<'_>) -> Result<Array> {
         let HeadsPlan { queries, keys, head_dim, norms, frequencies, traditional } = *plan;
         let (rows, heads) = (x.dim(0), queries + keys);

@@ -47,9 +47,9 @@ impl Clock {
 /// One layer's cache and who is where in it.
 #[derive(Debug)]
 pub(super) struct NewestPlan<'a> {
-    /// Keys and values [rooms, kv_heads, places, head_dim], into which the newest tokens' are written.
+    /// Keys and values `[rooms, kv_heads, places, head_dim]`, into which the newest tokens' are written.
     pub held: [&'a Array; 2],
-    /// i32 [rows, 2]: each row's room and its session's first place; room −1 for padding, which gets zeros.
+    /// i32 `[rows, 2]`: each row's room and its session's first place; room −1 for padding, which gets zeros.
     pub spans: &'a Array,
     /// How far the sessions have come.
     pub clock: &'a Clock,
@@ -89,7 +89,7 @@ impl Newest {
         known(&self.clocks, [end, first], |_| Clock::new(end, first))
     }
 
-    /// x [rows, (queries + 2 · keys) · head_dim], one token a row → [rows, queries · head_dim]: normed, rotated, kept in the
+    /// x `[rows, (queries + 2 · keys) · head_dim]`, one token a row → `[rows, queries · head_dim]`: normed, rotated, kept in the
     /// cache and attended.
     ///
     /// # Safety

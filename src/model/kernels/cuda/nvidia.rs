@@ -4,9 +4,10 @@ use super::super::around::{Around, Norm};
 use super::super::heads::Heads;
 use super::super::matrix::Matrix;
 use super::super::memory::KvMemory;
-use super::super::mlx::{Mlx, concatenated, heads_first};
+use super::super::mlx::{Mlx, heads_first};
 use super::super::operations::{Kernels, Promises, heads_in_steps, product_in_steps, rows_of};
 use super::super::pass::{AttentionSettings, Part, Rows, window_start};
+use super::super::room::Room;
 use super::super::rotation::{Positions, Rotation};
 use super::attend::{Attend, Span};
 use super::computes_in;
@@ -15,7 +16,7 @@ use super::heads::{HeadsPlan, NormAndRotate};
 use super::kernel;
 use super::newest::{Newest, NewestPlan};
 use super::product::{Products, is_unsafe};
-use crate::model::ops::{Activation, padded_to};
+use crate::model::ops::{Activation, concatenated, padded_to};
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::{Array, Dtype};
 use std::rc::Rc;
@@ -147,6 +148,8 @@ impl Nvidia {
         concatenated(outputs)
     }
 }
+
+impl Room for Nvidia {}
 
 impl Kernels for Nvidia {
     fn name(&self) -> &'static str {

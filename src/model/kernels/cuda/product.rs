@@ -121,7 +121,7 @@ impl Products {
         })
     }
 
-    /// x Wᵀ with what stands around it, where the kernels compute that: [rows, in] → [rows, out], or half of it with a gate.
+    /// x Wᵀ with what stands around it, where the kernels compute that: `[rows, in]` → `[rows, out]`, or half of it with a gate.
     pub fn product(&self, x: &Array, matrix: &Matrix, around: Around<'_>) -> Option<Result<Array>> {
         let fits =
             is_taken(matrix) && x.ndim() == 2 && (1..=MOST_ROWS).contains(&x.dim(0)) && x.dtype() == matrix.dtype();
@@ -146,7 +146,7 @@ impl Products {
         Some(apply(&self.products, matrix, x, &[norm, added], &constants, &grid, &[rows, columns]))
     }
 
-    /// Rows `ids` (u32 [rows]) of W, where the kernels take it: [rows, in].
+    /// Rows `ids` (u32 `[rows]`) of W, where the kernels take it: `[rows, in]`.
     pub fn rows(&self, matrix: &Matrix, ids: &Array) -> Option<Result<Array>> {
         if !is_taken(matrix) {
             return None;

@@ -2,8 +2,8 @@
 
 use super::super::operations::rows_of;
 use super::super::pass::{AttentionSettings, Layout};
-use super::{Mlx, concatenated};
-use crate::model::ops::{exponentials, scalar};
+use super::device::Mlx;
+use crate::model::ops::{concatenated, exponentials, scalar};
 use mlx_rs::error::Result;
 use mlx_rs::fast::{ScaledDotProductAttentionMask, scaled_dot_product_attention};
 use mlx_rs::ops::indexing::TryIndexOp;
@@ -18,11 +18,11 @@ pub enum Mask {
     None,
     /// Those up to its own place; the last query stands at the last key.
     Causal,
-    /// Bool, [L, keys] or [B, 1, L, keys].
+    /// Bool, `[L, keys]` or `[B, 1, L, keys]`.
     Array(Array),
 }
 
-/// queries [B, heads, L, head_dim], keys and values [B, kv_heads, K, head_dim] → [B, heads, L, head_dim].
+/// queries `[B, heads, L, head_dim]`, keys and values `[B, kv_heads, K, head_dim]` → `[B, heads, L, head_dim]`.
 pub fn attention(
     mlx: Mlx,
     queries: &Array,
@@ -42,8 +42,8 @@ pub fn attention(
     scaled_dot_product_attention(queries, keys, values, settings.scale, mask, None)
 }
 
-/// Attention of one token a row: queries [B, heads, head_dim], keys and values [B, kv_heads, K, head_dim], mask
-/// [B, 1, 1, K] → [B, heads · head_dim].
+/// Attention of one token a row: queries `[B, heads, head_dim]`, keys and values `[B, kv_heads, K, head_dim]`, mask
+/// `[B, 1, 1, K]` → `[B, heads · head_dim]`.
 pub fn attend_one_token(
     mlx: Mlx,
     queries: &Array,
@@ -136,8 +136,8 @@ pub fn runs(layout: &Layout, window: i32, first: i32, most: usize) -> Vec<Run> {
     runs
 }
 
-/// [`attend_one_token`] for each run by itself, with the same bits: queries [T, heads, head_dim], keys and values
-/// [rooms, kv_heads, K, head_dim] → [T, heads · head_dim].
+/// [`attend_one_token`] for each run by itself, with the same bits: queries `[T, heads, head_dim]`, keys and values
+/// `[rooms, kv_heads, K, head_dim]` → `[T, heads · head_dim]`.
 pub fn attend_each_run(
     mlx: Mlx,
     queries: &Array,
@@ -170,7 +170,7 @@ pub fn attend_each_run(
     concatenate(&outputs, 0)?.divide(concatenate(&sums, 0)?)?.reshape(&[width, heads * head_dim])
 }
 
-/// Which of the keys `first`..`start` + `count` each of `count` queries from `start` on sees: bool [count, keys].
+/// Which of the keys `first`..`start` + `count` each of `count` queries from `start` on sees: bool `[count, keys]`.
 pub fn window_mask(first: i32, start: i32, count: i32, window: i32) -> Result<Array> {
     let queries = arange::<i32, i32>(start, start + count, None)?.reshape(&[count, 1])?;
     let keys = arange::<i32, i32>(first, start + count, None)?.reshape(&[1, start + count - first])?;

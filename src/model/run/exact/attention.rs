@@ -63,9 +63,9 @@ fn are_rows_of(together: &Array, alone: &[Array]) -> Result<bool> {
 struct Sessions<'a> {
     attention: &'a Attention,
     kernels: &'a dyn Kernels,
-    /// Each session's keys and values, [1, kv_heads, tokens, head_dim].
+    /// Each session's keys and values, `[1, kv_heads, tokens, head_dim]`.
     held: Vec<[Array; 2]>,
-    /// The product of the newest tokens' queries, keys and values, [sessions, (heads + 2 · kv_heads) · head_dim].
+    /// The product of the newest tokens' queries, keys and values, `[sessions, (heads + 2 · kv_heads) · head_dim]`.
     newest: Array,
     dtype: Dtype,
 }
@@ -81,7 +81,7 @@ impl<'a> Sessions<'a> {
         Ok(Self { attention, kernels, held: held.collect::<Result<_>>()?, newest, dtype })
     }
 
-    /// What attention gives for the newest tokens of some sessions: [sessions, heads · head_dim].
+    /// What attention gives for the newest tokens of some sessions: `[sessions, heads · head_dim]`.
     fn attend(&self, sessions: std::ops::Range<usize>, company: Company) -> Result<Array> {
         let held = &self.held[sessions.clone()];
         let x = self.newest.try_index(sessions.start as i32..sessions.end as i32)?;
