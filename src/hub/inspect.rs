@@ -1,5 +1,6 @@
 //! What a model is, from its configuration and headers alone.
 
+use super::config_json::{Dimensions, Fields};
 use super::gguf::{Gguf, GgufValue};
 use super::safetensors::{TensorIndex, read_tensor_index};
 use super::{FolderFiles, HubError, ModelFiles, read_json};
@@ -7,7 +8,6 @@ use crate::protocol::{Footprint, ModelCard};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Reads configuration and headers of a model on this machine.
 pub fn inspect(files: &ModelFiles) -> Result<ModelCard, HubError> {
@@ -15,19 +15,6 @@ pub fn inspect(files: &ModelFiles) -> Result<ModelCard, HubError> {
         ModelFiles::Folder(folder) => inspect_folder(folder),
         ModelFiles::Gguf(path) => inspect_gguf(&Gguf::open(path)?),
     }
-}
-
-/// The fields of config.json that memory depends on.
-#[derive(Deserialize)]
-pub(super) struct Config {
-    model_type: String,
-    hidden_size: u64,
-    num_hidden_layers: u64,
-    num_attention_heads: u64,
-    num_key_value_heads: Option<u64>,
-    head_dim: Option<u64>,
-    max_position_embeddings: u64,
-    quantization: Option<Quantization>,
 }
 
 #[derive(Deserialize)]
@@ -38,41 +25,37 @@ struct Quantization {
 
 /// A model's parts that the card is made from.
 pub(super) struct Parts {
-    pub(super) config: Config,
-    pub(super) raw_config: Value,
+    pub(super) config: Fields,
+    pub(super) dimensions: Dimensions,
     pub(super) tensors: TensorIndex,
     pub(super) chat_template: Option<String>,
 }
 
 impl Parts {
-    pub(super) fn card(self) -> ModelCard {
-        let config = &self.config;
-        let head_dim = config.head_dim.unwrap_or(config.hidden_size / config.num_attention_heads.max(1));
-        let kv_heads = config.num_key_value_heads.unwrap_or(config.num_attention_heads);
+    pub(super) fn card(self) -> Result<ModelCard, HubError> {
+        let dimensions = self.dimensions;
+        let wrong = |error: serde_json::Error| self.config.problem(format!("quantization: {error}"));
+        let quantization = Option::<Quantization>::deserialize(self.config.get("quantization")).map_err(wrong)?;
+        let [layers, kv_heads, head_dim] =
+            [dimensions.num_hidden_layers, dimensions.num_key_value_heads, dimensions.head_dim].map(|size| size as u64);
         let footprint = Footprint {
-            parameters: parameters(&self.tensors, config.quantization.as_ref()),
+            parameters: parameters(&self.tensors, quantization.as_ref()),
             weight_bytes: self.tensors.values().map(|tensor| tensor.bytes).sum(),
-            kv_elements_per_token: 2 * config.num_hidden_layers * kv_heads * head_dim,
-            context_length: config.max_position_embeddings,
+            kv_elements_per_token: 2 * layers * kv_heads * head_dim,
+            context_length: dimensions.max_position_embeddings.into(),
         };
         let dense = prevalent(self.tensors.values().map(|tensor| (format!("{:?}", tensor.dtype), tensor.bytes)));
-        ModelCard {
-            architecture: self.config.model_type,
-            quantization: self.config.quantization.map_or(dense, |quantization| {
+        Ok(ModelCard {
+            architecture: dimensions.model_type,
+            quantization: quantization.map_or(dense, |quantization| {
                 format!("{} bits, groups of {}", quantization.bits, quantization.group_size)
             }),
             has_chat_template: self.chat_template.is_some(),
             can_think: self.chat_template.is_some_and(|template| template.contains("enable_thinking")),
             footprint,
-            config: self.raw_config,
-        }
+            config: self.config.object().clone(),
+        })
     }
-}
-
-/// The fields of config.json, the file `path`, that a card needs.
-pub(super) fn read_config(path: &Path, config: &Value) -> Result<Config, HubError> {
-    Config::deserialize(config)
-        .map_err(|error| HubError::Unsupported { path: path.to_owned(), problem: error.to_string() })
 }
 
 /// Counts weights as if they were not quantised: a quantised one has a scale for each group of weights.
@@ -105,9 +88,9 @@ fn inspect_folder(files: &FolderFiles) -> Result<ModelCard, HubError> {
         Some(path) => template_of(&read_json(path)?),
         None => files.tokenizer_config.as_deref().map(read_json).transpose()?.as_ref().and_then(template_of),
     };
-    let raw_config: Value = read_json(&files.config)?;
-    let config = read_config(&files.config, &raw_config)?;
-    Ok(Parts { config, raw_config, tensors: read_tensor_index(files)?, chat_template }.card())
+    let config = Fields::new(&files.config, read_json(&files.config)?);
+    let dimensions = Dimensions::new(&config)?;
+    Parts { config, dimensions, tensors: read_tensor_index(files)?, chat_template }.card()
 }
 
 /// The `chat_template` of tokenizer_config.json or chat_template.json: a text, or a list of named ones.

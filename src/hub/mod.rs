@@ -3,6 +3,7 @@
 mod cache;
 mod catalog;
 mod client;
+pub mod config_json;
 mod download;
 mod error;
 mod files;

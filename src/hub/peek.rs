@@ -1,6 +1,7 @@
 //! Reads configuration and headers of a model that lies on the hub: a few hundred KB, no weights.
 
-use super::inspect::{Parts, read_config, template_of};
+use super::config_json::{Dimensions, Fields};
+use super::inspect::{Parts, template_of};
 use super::json::parse_json;
 use super::refusal::Failure;
 use super::repository::{Listing, RemoteFile};
@@ -20,11 +21,11 @@ impl Hub {
         self.check_online(id)?;
         let listing = self.listing(id).await?;
         let peek = Peek { hub: self, id, listing: &listing };
-        let raw_config = peek.config().await?;
-        let config =
-            read_config(Path::new("config.json"), &raw_config).map_err(|error| peek.not_a_model(&error.to_string()))?;
-        Ok(Parts { config, raw_config, tensors: peek.tensors().await?, chat_template: peek.chat_template().await? }
-            .card())
+        let config = Fields::new(Path::new("config.json"), peek.config().await?);
+        let not_a_model = |error: HubError| peek.not_a_model(&error.to_string());
+        let dimensions = Dimensions::new(&config).map_err(not_a_model)?;
+        let (tensors, chat_template) = (peek.tensors().await?, peek.chat_template().await?);
+        Parts { config, dimensions, tensors, chat_template }.card().map_err(not_a_model)
     }
 
     /// The config.json of the model `id`, asked from the hub.

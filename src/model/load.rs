@@ -2,10 +2,11 @@
 
 use super::arch::{self, Parts};
 use super::device::{Compute, ComputeDevice};
-use super::files::{Config, Fields, Quantizer, Weights, gguf};
+use super::files::{Config, Quantizer, Weights, gguf};
 use super::kernels::{KernelChoice, choose};
 use super::run::{Runner, choose_plan};
 use super::{ModelError, Quantization};
+use crate::hub::config_json::Fields;
 use crate::hub::{self, FolderFiles, ModelFiles, gguf::Gguf, safetensors::read_tensor_index};
 use crate::protocol::{DeviceKind, ModelFacts};
 use mlx_rs::Array;

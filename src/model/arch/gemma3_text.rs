@@ -58,6 +58,6 @@ fn local_layers(config: &Config) -> Result<Vec<bool>, ModelError> {
     };
     match is_local.len() == config.num_hidden_layers {
         true => Ok(is_local),
-        false => Err(fields.problem("layer_types must have one entry for each layer")),
+        false => Err(fields.problem("layer_types must have one entry for each layer").into()),
     }
 }

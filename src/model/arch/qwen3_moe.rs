@@ -14,7 +14,7 @@ pub fn build(parts: &mut Parts<'_>) -> Result<Decoder, ModelError> {
         normalise: fields.flag("norm_topk_prob", false)?,
     };
     if routing.experts_per_token > routing.experts {
-        return Err(fields.problem("num_experts_per_tok must not be above num_experts"));
+        return Err(fields.problem("num_experts_per_tok must not be above num_experts").into());
     }
     let inner = fields.size("moe_intermediate_size", None)?;
     let step = fields.size("decoder_sparse_step", Some(1))? as usize;

@@ -32,11 +32,14 @@ pub fn rotation(config: &Config, dims: i32, theta: f32, scaling: &RopeScaling) -
             Some(llama3_freqs(dims, theta, *factor, low, high, *original_max_position_embeddings))
         }
         RopeScaling::Factors { factors, .. } if factors.len() as i32 * 2 != dims => {
-            return Err(config.fields.problem(format!(
-                "the rotary embedding of {dims} dimensions needs {} factors, not {}",
-                dims / 2,
-                factors.len()
-            )));
+            return Err(config
+                .fields
+                .problem(format!(
+                    "the rotary embedding of {dims} dimensions needs {} factors, not {}",
+                    dims / 2,
+                    factors.len()
+                ))
+                .into());
         }
         RopeScaling::Factors { factors, amplitude } => {
             angles.amplitude = *amplitude;

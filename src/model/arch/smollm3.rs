@@ -15,7 +15,7 @@ pub fn build(parts: &mut Parts<'_>) -> Result<Decoder, ModelError> {
         _ => (1..=config.num_hidden_layers).map(|number| number % interval != 0).collect(),
     };
     if has_positions.len() != config.num_hidden_layers {
-        return Err(config.fields.problem("no_rope_layers must have one entry for each layer"));
+        return Err(config.fields.problem("no_rope_layers must have one entry for each layer").into());
     }
     let layers = parts.layers(|parts, index, path| {
         let mut layer = llama::layer(parts, path)?;

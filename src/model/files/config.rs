@@ -1,10 +1,10 @@
 //! config.json (or a GGUF's metadata in its terms), read once and checked before any weight is.
 
 use super::quantization::QuantizationPlan;
+use crate::hub::config_json::{Dimensions, Fields};
 use crate::model::ModelError;
 use crate::model::ops::Activation;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 
 /// What all architectures need to know; fields are named as in config.json.
 #[derive(Clone, Debug)]
@@ -59,94 +59,12 @@ pub enum RopeScaling {
     Factors { factors: Vec<f32>, amplitude: f32 },
 }
 
-/// A JSON object whose every misuse becomes an error that names the file and the field.
-#[derive(Clone, Debug)]
-pub struct Fields {
-    file: PathBuf,
-    object: Value,
-}
-
-impl Fields {
-    /// `object` as read from `file`.
-    pub fn new(file: &Path, object: Value) -> Self {
-        Self { file: file.to_owned(), object }
-    }
-
-    /// The raw value; null where absent.
-    pub fn get(&self, field: &str) -> &Value {
-        &self.object[field]
-    }
-
-    /// An error about this file.
-    pub fn problem(&self, problem: impl Into<String>) -> ModelError {
-        ModelError::Config { file: self.file.clone(), problem: problem.into() }
-    }
-
-    /// The architecture's name.
-    pub fn model_type(&self) -> Result<&str, ModelError> {
-        match self.get("model_type") {
-            Value::String(name) => Ok(name),
-            Value::Null => Err(self.problem("the field model_type is missing")),
-            other => Err(self.problem(format!("model_type must be a name, not {other}"))),
-        }
-    }
-
-    /// A positive integer, or `default` where absent.
-    pub fn size(&self, field: &str, default: Option<i32>) -> Result<i32, ModelError> {
-        match (self.get(field), default) {
-            (Value::Null, Some(default)) => Ok(default),
-            (Value::Null, None) => Err(self.problem(format!("the field {field} is missing"))),
-            (value, _) => value
-                .as_i64()
-                .and_then(|number| i32::try_from(number).ok())
-                .filter(|number| *number > 0)
-                .ok_or_else(|| self.problem(format!("{field} must be a positive whole number, not {value}"))),
-        }
-    }
-
-    /// A positive integer; none where absent.
-    pub fn optional_size(&self, field: &str) -> Result<Option<i32>, ModelError> {
-        match self.get(field) {
-            Value::Null => Ok(None),
-            _ => Ok(Some(self.size(field, None)?)),
-        }
-    }
-
-    /// A finite number, or `default` where absent.
-    pub fn number(&self, field: &str, default: Option<f32>) -> Result<f32, ModelError> {
-        match (self.get(field), default) {
-            (Value::Null, Some(default)) => Ok(default),
-            (Value::Null, None) => Err(self.problem(format!("the field {field} is missing"))),
-            (value, _) => value
-                .as_f64()
-                .map(|number| number as f32)
-                .filter(|number| number.is_finite())
-                .ok_or_else(|| self.problem(format!("{field} must be a number, not {value}"))),
-        }
-    }
-
-    /// A truth value, or `default` where absent.
-    pub fn flag(&self, field: &str, default: bool) -> Result<bool, ModelError> {
-        match self.get(field) {
-            Value::Null => Ok(default),
-            value => value.as_bool().ok_or_else(|| self.problem(format!("{field} must be true or false, not {value}"))),
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks the fields that every architecture shares.
     pub fn new(fields: Fields) -> Result<Self, ModelError> {
         let model_type = fields.model_type()?.to_owned();
         refuse_windows(&model_type, &fields)?;
-        let hidden_size = fields.size("hidden_size", None)?;
-        let num_attention_heads = fields.size("num_attention_heads", None)?;
-        let num_key_value_heads = fields.size("num_key_value_heads", Some(num_attention_heads))?;
-        if num_attention_heads % num_key_value_heads != 0 {
-            return Err(fields.problem(format!(
-                "num_attention_heads ({num_attention_heads}) must be a multiple of num_key_value_heads ({num_key_value_heads})"
-            )));
-        }
+        let dimensions = Dimensions::new(&fields)?;
         let hidden_act = match ["hidden_act", "hidden_activation"].iter().find_map(|field| fields.get(field).as_str()) {
             Some(name) => {
                 Activation::named(name).map_err(|supported| ModelError::unsupported("hidden_act", name, &supported))?
@@ -155,15 +73,15 @@ impl Config {
             None => Activation::Silu,
         };
         Ok(Self {
-            hidden_size,
-            num_hidden_layers: fields.size("num_hidden_layers", None)? as usize,
+            hidden_size: dimensions.hidden_size,
+            num_hidden_layers: dimensions.num_hidden_layers as usize,
             intermediate_size: fields.size("intermediate_size", None)?,
-            num_attention_heads,
-            num_key_value_heads,
-            head_dim: fields.size("head_dim", Some(hidden_size / num_attention_heads))?,
+            num_attention_heads: dimensions.num_attention_heads,
+            num_key_value_heads: dimensions.num_key_value_heads,
+            head_dim: dimensions.head_dim,
             rms_norm_eps: fields.number("rms_norm_eps", Some(1e-6))?,
             vocab_size: fields.size("vocab_size", None)?,
-            max_position_embeddings: fields.size("max_position_embeddings", Some(2048))? as u32,
+            max_position_embeddings: dimensions.max_position_embeddings,
             rope_theta: rope_theta(&fields)?,
             rope_traditional: fields.flag("rope_traditional", false)?,
             rope_scaling: RopeScaling::read(&fields)?,
@@ -172,7 +90,7 @@ impl Config {
                 _ => Some(fields.flag("tie_word_embeddings", true)?),
             },
             hidden_act,
-            quantization: QuantizationPlan::from_config(&fields.object)?,
+            quantization: QuantizationPlan::from_config(fields.object())?,
             model_type,
             fields,
         })
@@ -200,7 +118,7 @@ fn refuse_windows(model_type: &str, fields: &Fields) -> Result<(), ModelError> {
 fn rope_theta(fields: &Fields) -> Result<f32, ModelError> {
     match fields.get("rope_parameters")["rope_theta"].as_f64() {
         Some(theta) if fields.get("rope_theta").is_null() => Ok(theta as f32),
-        _ => fields.number("rope_theta", Some(10_000.0)),
+        _ => Ok(fields.number("rope_theta", Some(10_000.0))?),
     }
 }
 
@@ -211,7 +129,7 @@ impl RopeScaling {
             (Value::Null, parameters) => ("rope_parameters", parameters),
             (scaling, _) => ("rope_scaling", scaling),
         };
-        let scaling = Fields { file: fields.file.clone(), object: object.clone() };
+        let scaling = fields.nested(object);
         let kind = ["rope_type", "type"].iter().find_map(|key| object[*key].as_str()).unwrap_or("default");
         match kind {
             "default" => Ok(Self::Default),
@@ -243,6 +161,6 @@ fn long_rope(fields: &Fields, scaling: &Fields) -> Result<RopeScaling, ModelErro
     let amplitude = if stretch > 1.0 { (1.0 + stretch.ln() / trained.ln()).sqrt() } else { 1.0 };
     match amplitude.is_finite() {
         true => Ok(RopeScaling::Factors { factors, amplitude }),
-        false => Err(fields.problem(format!("{field} must be above 1, not {trained}"))),
+        false => Err(fields.problem(format!("{field} must be above 1, not {trained}")).into()),
     }
 }

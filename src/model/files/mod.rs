@@ -6,6 +6,6 @@ mod quantization;
 mod quantize;
 mod weights;
 
-pub use config::{Config, Fields, RopeScaling};
+pub use config::{Config, RopeScaling};
 pub use quantize::Quantizer;
 pub use weights::{Stored, Weights};

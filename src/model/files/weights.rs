@@ -183,7 +183,8 @@ impl Weights {
             return Ok(Quantization { bits: columns * 32 / inputs.max(1), group_size });
         }
         config.quantization.of(path).ok_or_else(|| {
-            config.fields.problem(format!("the tensor {path}.scales is there, but `quantization` does not cover it"))
+            let problem = format!("the tensor {path}.scales is there, but `quantization` does not cover it");
+            config.fields.problem(problem).into()
         })
     }
 }

@@ -1,8 +1,9 @@
 //! A GGUF in the terms of config.json and of the mlx-community checkpoints.
 
-use super::super::config::{Fields, RopeScaling};
+use super::super::config::RopeScaling;
 use super::ggml;
 use super::layout::{FIELDS, Layout};
+use crate::hub::config_json::Fields;
 use crate::hub::gguf::{Gguf, GgufValue};
 use crate::model::ModelError;
 use crate::model::ops::scalar;
