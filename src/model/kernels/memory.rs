@@ -5,7 +5,7 @@
 //! else is given its places, as arrays or as a [`Frozen`] copy of the handles, is given those before a place from which on it
 //! alone goes on writing: kernels refuse to write before it.
 
-use super::room::Room;
+use super::allocate::Allocate;
 use mlx_rs::error::{Exception, Result};
 use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::{TryIndexMutOp, TryIndexOp};
@@ -35,8 +35,8 @@ pub struct Frozen {
 
 impl KvMemory {
     /// Memory of its own.
-    pub(super) fn new(room: &dyn Room, shape: [i32; 4], dtype: Dtype) -> Result<Self> {
-        let memory = || room.memory(&shape, dtype);
+    pub(super) fn new(source: &dyn Allocate, shape: [i32; 4], dtype: Dtype) -> Result<Self> {
+        let memory = || source.memory(&shape, dtype);
         Ok(Self { keys: memory()?, values: memory()?, first: 0, frozen: 0 })
     }
 
@@ -94,11 +94,11 @@ impl KvMemory {
     }
 
     /// Memory of its own for the places from `needed` to `wanted`, with the tokens before `length` in it.
-    pub(super) fn make_own(&mut self, room: &dyn Room, needed: i32, length: i32, wanted: i32) -> Result<()> {
+    pub(super) fn make_own(&mut self, source: &dyn Allocate, needed: i32, length: i32, wanted: i32) -> Result<()> {
         let needed = needed.max(self.first);
         let kept = needed - self.first..length - self.first;
         for array in [&mut self.keys, &mut self.values] {
-            *array = room.with_room(&array.try_index((.., .., kept.clone(), ..))?, wanted - needed)?;
+            *array = source.with_room(&array.try_index((.., .., kept.clone(), ..))?, wanted - needed)?;
         }
         (self.first, self.frozen) = (needed, 0);
         Ok(())

@@ -4,6 +4,7 @@
 //! others are tested against. Which serve is chosen once, as a model is loaded ([`choose`]), and handed down; nothing outside
 //! of this folder knows a device.
 
+mod allocate;
 mod around;
 mod choice;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -18,7 +19,6 @@ mod memory;
 mod mlx;
 mod operations;
 mod pass;
-mod room;
 mod rotation;
 mod store;
 #[cfg(test)]

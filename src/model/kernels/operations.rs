@@ -1,11 +1,11 @@
 //! What a device may do its own way: the operations that layers, caches and sampling ask for.
 
+use super::allocate::Allocate;
 use super::around::{Around, Norm, Then};
 use super::heads::{HeadNorms, Heads};
 use super::matrix::Matrix;
 use super::memory::KvMemory;
 use super::pass::{AttentionSettings, Rows};
-use super::room::Room;
 use super::rotation::{Positions, Rotation};
 use crate::model::ops::Activation;
 use mlx_rs::error::Result;
@@ -18,7 +18,7 @@ use std::ops::Range;
 /// `Mlx` is the reference: everything by MLX's own operations. A device's own kernels cover what they do
 /// better and leave the rest to it; tests compare each of them with the reference. Which of them serve is chosen once, as
 /// a model is loaded, and handed down from there.
-pub trait Kernels: Room {
+pub trait Kernels: Allocate {
     /// What they are called in reports and tests.
     fn name(&self) -> &'static str;
 

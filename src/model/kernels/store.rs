@@ -3,8 +3,8 @@
 //! A kernel that writes in place does so when its operation is computed. A pass notes the last such operation here, and
 //! whoever reads the cache by other operations waits for it first.
 
+use super::allocate::Allocate;
 use super::memory::{Frozen, KvMemory};
-use super::room::Room;
 use mlx_rs::error::Result;
 use mlx_rs::transforms::{async_eval, eval};
 use mlx_rs::{Array, Dtype};
@@ -50,8 +50,8 @@ pub struct KvSnapshot {
 
 impl KvStore {
     /// Room for `places` places of `rooms` sessions.
-    pub fn empty(room: &dyn Room, shape: &KvShape, rooms: i32, places: i32) -> Result<Self> {
-        let of_layer = |_| KvMemory::new(room, [rooms, shape.kv_heads, places, shape.head_dim], shape.dtype);
+    pub fn empty(source: &dyn Allocate, shape: &KvShape, rooms: i32, places: i32) -> Result<Self> {
+        let of_layer = |_| KvMemory::new(source, [rooms, shape.kv_heads, places, shape.head_dim], shape.dtype);
         Ok(Self { layers: (0..shape.layers).map(of_layer).collect::<Result<_>>()?, written: None })
     }
 
@@ -99,9 +99,9 @@ impl KvStore {
     }
 
     /// Gives `layer` memory of its own with the tokens in `kept` and room up to `wanted`.
-    pub fn make_own(&mut self, room: &dyn Room, layer: usize, kept: Range<i32>, wanted: i32) -> Result<()> {
+    pub fn make_own(&mut self, source: &dyn Allocate, layer: usize, kept: Range<i32>, wanted: i32) -> Result<()> {
         self.launch()?;
-        self.layers[layer].make_own(room, kept.start, kept.end, wanted)
+        self.layers[layer].make_own(source, kept.start, kept.end, wanted)
     }
 
     /// One layer's memory, for a pass that is about to write its tokens; it says by [`KvStore::note`] what it wrote.

@@ -1,6 +1,6 @@
 //! Shared caches, each of sessions of about equal length.
 
-use super::shared::{SharedKvCache, Slot};
+use super::shared::{Room, SharedKvCache};
 use crate::model::kernels::{Kernels, KvSnapshot, Layout};
 use mlx_rs::error::Result;
 
@@ -12,17 +12,17 @@ const MOST_APART: i32 = 256;
 #[derive(Debug, Default)]
 pub struct Groups(Vec<SharedKvCache>);
 
-/// A session's place in one of the caches; dropping the last clone frees it.
+/// A session's room in one of the caches; dropping the last clone frees it.
 #[derive(Clone, Debug)]
 pub struct Seat {
     group: usize,
-    slot: Slot,
+    room: Room,
 }
 
 impl Seat {
     /// A step takes its sessions in this order.
     pub fn order(&self) -> (usize, usize) {
-        (self.group, self.slot.index())
+        (self.group, self.room.index())
     }
 }
 
@@ -53,9 +53,9 @@ impl Groups {
         let mut seats: Vec<Option<Seat>> = vec![None; joining.len()];
         for (group, members) in members.into_iter().enumerate() {
             let tokens: Vec<KvSnapshot> = members.iter().map(|index| joining[*index].clone()).collect();
-            let slots = self.0[group].join(kernels, &tokens)?;
-            for (index, slot) in members.into_iter().zip(slots) {
-                seats[index] = Some(Seat { group, slot });
+            let rooms = self.0[group].join(kernels, &tokens)?;
+            for (index, room) in members.into_iter().zip(rooms) {
+                seats[index] = Some(Seat { group, room });
             }
         }
         Ok(seats.into_iter().flatten().collect())
@@ -63,10 +63,10 @@ impl Groups {
 
     /// A copy of a session's tokens.
     pub fn extract(&mut self, seat: &Seat) -> Result<KvSnapshot> {
-        self.0[seat.group].extract(&seat.slot)
+        self.0[seat.group].extract(&seat.room)
     }
 
-    /// Packs the caches in which the `seats` that are about to take a step leave half of the places empty.
+    /// Packs the caches in which the `seats` that are about to take a step leave half of the rooms empty.
     pub fn tidy(&mut self, seats: &[Seat]) -> Result<()> {
         for (index, cache) in self.0.iter_mut().enumerate() {
             cache.tidy(seats.iter().filter(|seat| seat.group == index).count())?;
@@ -87,12 +87,12 @@ impl Groups {
     /// The caches of the sessions in `seats`, which are in their order, and how a step of one token each lies in each of
     /// them.
     pub(super) fn step(&mut self, seats: &[Seat]) -> (Vec<&mut SharedKvCache>, Vec<Layout>) {
-        let of_group = |group: usize| -> Vec<Slot> {
-            seats.iter().filter(|seat| seat.group == group).map(|seat| seat.slot.clone()).collect()
+        let of_group = |group: usize| -> Vec<Room> {
+            seats.iter().filter(|seat| seat.group == group).map(|seat| seat.room.clone()).collect()
         };
         let in_step = self.0.iter_mut().enumerate().filter_map(|(group, cache)| {
-            let slots = of_group(group);
-            let layout = (!slots.is_empty()).then(|| cache.layout(&slots))?;
+            let rooms = of_group(group);
+            let layout = (!rooms.is_empty()).then(|| cache.layout(&rooms))?;
             Some((cache, layout))
         });
         in_step.unzip()

@@ -1,8 +1,8 @@
 //! Many sessions in one cache, aligned on the right, so that a decode step writes the tokens of all of them at once.
 //!
-//! Every session has a slot. All sessions write their next token at the same place, `end`; a session of n tokens holds
-//! the places from `end − n` on, and nobody reads what lies before. A slot whose session left is reused by the next
-//! that joins; when half of the slots are empty, the cache is packed.
+//! Every session has a room. All sessions write their next token at the same place, `end`; a session of n tokens holds
+//! the places from `end − n` on, and nobody reads what lies before. A room whose session left is reused by the next
+//! that joins; when half of the rooms are empty, the cache is packed.
 
 use super::session::make_room;
 use crate::model::kernels::{Kernels, KvSnapshot, KvStore, Layout, window_start};
@@ -11,12 +11,12 @@ use mlx_rs::error::Result;
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
 
-/// A session's place in the shared cache; dropping the last clone frees it.
+/// A session's part of the shared cache; dropping the last clone frees it.
 #[derive(Clone, Debug)]
-pub struct Slot(Rc<Cell<usize>>);
+pub struct Room(Rc<Cell<usize>>);
 
-impl Slot {
-    /// Where it stands among the cache's slots now; sessions that leave or join may move it.
+impl Room {
+    /// Its number among the cache's rooms now; sessions that leave or join may move it.
     pub fn index(&self) -> usize {
         self.0.get()
     }
@@ -27,36 +27,36 @@ impl Slot {
 pub struct SharedKvCache {
     /// Empty before the first session joined.
     store: KvStore,
-    slots: Vec<SlotState>,
+    rooms: Vec<RoomState>,
     end: i32,
 }
 
 #[derive(Debug)]
-struct SlotState {
+struct RoomState {
     /// The first place that holds a token of the session.
     start: i32,
     session: Weak<Cell<usize>>,
 }
 
-impl SlotState {
+impl RoomState {
     fn is_live(&self) -> bool {
         self.session.strong_count() > 0
     }
 }
 
 impl SharedKvCache {
-    /// Moves sessions' caches in, the longest first, and grows once for all of them. Their slots are in the same order.
-    pub fn join(&mut self, kernels: &dyn Kernels, joining: &[KvSnapshot]) -> Result<Vec<Slot>> {
+    /// Moves sessions' caches in, the longest first, and grows once for all of them. Their rooms are in the same order.
+    pub fn join(&mut self, kernels: &dyn Kernels, joining: &[KvSnapshot]) -> Result<Vec<Room>> {
         let Some(longest) = joining.first() else { return Ok(Vec::new()) };
-        let is_new = self.make_place(kernels, longest, joining.len())?;
+        let is_new = self.make_room_for(kernels, longest, joining.len())?;
         (0..).zip(joining).map(|(index, tokens)| self.take_in(tokens, is_new && index == 0)).collect()
     }
 
     /// Makes room for `sessions` more, of which `longest` is the longest; says whether it already holds that one's tokens,
     /// as the first of all.
-    fn make_place(&mut self, kernels: &dyn Kernels, longest: &KvSnapshot, sessions: usize) -> Result<bool> {
+    fn make_room_for(&mut self, kernels: &dyn Kernels, longest: &KvSnapshot, sessions: usize) -> Result<bool> {
         self.drop_trailing();
-        let is_new = self.slots.is_empty();
+        let is_new = self.rooms.is_empty();
         if is_new {
             (self.store, self.end) = (KvStore::of(longest)?, longest.length());
             // While there is one room, places are added for less.
@@ -66,43 +66,43 @@ impl SharedKvCache {
         } else {
             self.shift_right(longest.length() - self.end)?;
         }
-        let free = self.slots.iter().filter(|slot| !slot.is_live()).count();
-        self.make_rooms(self.slots.len() + sessions.saturating_sub(free))?;
+        let free = self.rooms.iter().filter(|room| !room.is_live()).count();
+        self.make_rooms(self.rooms.len() + sessions.saturating_sub(free))?;
         Ok(is_new)
     }
 
     /// Moves a session's tokens into a free room, unless they are there.
-    fn take_in(&mut self, tokens: &KvSnapshot, is_there: bool) -> Result<Slot> {
-        let free = self.slots.iter().position(|slot| !slot.is_live());
-        let slot = free.unwrap_or(self.slots.len());
+    fn take_in(&mut self, tokens: &KvSnapshot, is_there: bool) -> Result<Room> {
+        let free = self.rooms.iter().position(|room| !room.is_live());
+        let room = free.unwrap_or(self.rooms.len());
         let start = self.end - tokens.length();
         if !is_there {
-            self.store.take_in(slot as i32, start, tokens)?;
+            self.store.take_in(room as i32, start, tokens)?;
         }
-        let session = Rc::new(Cell::new(slot));
-        let state = SlotState { start, session: Rc::downgrade(&session) };
-        match self.slots.get_mut(slot) {
+        let session = Rc::new(Cell::new(room));
+        let state = RoomState { start, session: Rc::downgrade(&session) };
+        match self.rooms.get_mut(room) {
             Some(free) => *free = state,
-            None => self.slots.push(state),
+            None => self.rooms.push(state),
         }
-        Ok(Slot(session))
+        Ok(Room(session))
     }
 
     /// A copy of a session's tokens.
-    pub fn extract(&mut self, slot: &Slot) -> Result<KvSnapshot> {
-        let start = self.slots[slot.index()].start;
-        self.store.part(slot.index() as i32, start, self.end)
+    pub fn extract(&mut self, room: &Room) -> Result<KvSnapshot> {
+        let start = self.rooms[room.index()].start;
+        self.store.part(room.index() as i32, start, self.end)
     }
 
-    /// Packs the cache where the `sessions` that are about to take a step leave half of its slots empty.
+    /// Packs the cache where the `sessions` that are about to take a step leave half of its rooms empty.
     pub fn tidy(&mut self, sessions: usize) -> Result<()> {
         self.drop_trailing();
-        if sessions * 2 <= self.slots.len() { self.pack() } else { Ok(()) }
+        if sessions * 2 <= self.rooms.len() { self.pack() } else { Ok(()) }
     }
 
     /// The lengths of the shortest and of the longest session; none without sessions.
     pub fn lengths(&self) -> Option<(i32, i32)> {
-        let lengths = || self.slots.iter().filter(|slot| slot.is_live()).map(|slot| self.end - slot.start);
+        let lengths = || self.rooms.iter().filter(|room| room.is_live()).map(|room| self.end - room.start);
         lengths().min().zip(lengths().max())
     }
 
@@ -114,16 +114,16 @@ impl SharedKvCache {
     /// Frees the memory where all sessions have left.
     pub fn clear_unused(&mut self) {
         self.drop_trailing();
-        if self.slots.is_empty() {
+        if self.rooms.is_empty() {
             *self = Self::default();
         }
     }
 
-    /// How a step of the sessions in `slots`, one token each, in this order, lies in the cache.
-    pub fn layout(&self, slots: &[Slot]) -> Layout {
-        let rooms = slots.iter().map(|slot| slot.index() as i32).collect();
-        let starts = slots.iter().map(|slot| self.slots[slot.index()].start).collect();
-        Layout::new(self.end, rooms, starts)
+    /// How a step of the sessions in `rooms`, one token each, in this order, lies in the cache.
+    pub fn layout(&self, rooms: &[Room]) -> Layout {
+        let room_of_row = rooms.iter().map(|room| room.index() as i32).collect();
+        let starts = rooms.iter().map(|room| self.rooms[room.index()].start).collect();
+        Layout::new(self.end, room_of_row, starts)
     }
 
     pub(super) fn store(&mut self) -> &mut KvStore {
@@ -132,15 +132,15 @@ impl SharedKvCache {
 
     /// Makes room in `layer` for all sessions' next tokens.
     pub(super) fn make_room(&mut self, kernels: &dyn Kernels, layer: usize, window: Option<i32>) -> Result<()> {
-        let live = self.slots.iter().filter(|slot| slot.is_live());
-        let first_needed = live.map(|slot| slot.start).min().unwrap_or(self.end);
+        let live = self.rooms.iter().filter(|room| room.is_live());
+        let first_needed = live.map(|room| room.start).min().unwrap_or(self.end);
         let kept = first_needed.max(window_start(window, self.end))..self.end;
         make_room(&mut self.store, kernels, layer, kept, self.end + 1, self.end + 1)
     }
 
     fn drop_trailing(&mut self) {
-        while self.slots.last().is_some_and(|slot| !slot.is_live()) {
-            self.slots.pop();
+        while self.rooms.last().is_some_and(|room| !room.is_live()) {
+            self.rooms.pop();
         }
     }
 
@@ -160,8 +160,8 @@ impl SharedKvCache {
             return Ok(());
         }
         self.store.rearrange(|layer| layer.shift_right(places))?;
-        for slot in &mut self.slots {
-            slot.start += places;
+        for room in &mut self.rooms {
+            room.start += places;
         }
         self.end += places;
         Ok(())
@@ -170,12 +170,12 @@ impl SharedKvCache {
     /// Moves the live sessions together.
     fn pack(&mut self) -> Result<()> {
         let live: Vec<i32> =
-            (0..).zip(&self.slots).filter(|(_, slot)| slot.is_live()).map(|(index, _)| index).collect();
+            (0..).zip(&self.rooms).filter(|(_, room)| room.is_live()).map(|(index, _)| index).collect();
         let rooms = Array::from_slice(&live, &[live.len() as i32]);
         self.store.rearrange(|layer| layer.keep_rooms(&rooms))?;
-        self.slots.retain(SlotState::is_live);
-        for (index, slot) in self.slots.iter().enumerate() {
-            if let Some(session) = slot.session.upgrade() {
+        self.rooms.retain(RoomState::is_live);
+        for (index, room) in self.rooms.iter().enumerate() {
+            if let Some(session) = room.session.upgrade() {
                 session.set(index);
             }
         }

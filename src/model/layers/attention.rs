@@ -1,8 +1,8 @@
 //! Grouped-query self-attention.
 
+use super::forward::Forward;
 use super::linear::{Linear, Projections};
 use super::norm::RmsNorm;
-use super::step::Step;
 use crate::model::kernels::{self, AttentionSettings, Heads, Norm, Rotation};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
@@ -70,10 +70,16 @@ impl HeadNorms {
 }
 
 impl Attention {
-    /// x `[T, hidden]`, normed before → `[T, heads · head_dim]`, for the T tokens of `step`; `o_proj` is still to come.
-    pub fn attend(&self, layer: usize, x: &Array, norm: Option<Norm<'_>>, step: &mut Step<'_, '_>) -> Result<Array> {
-        let all = self.qkv_proj.forward(step.kernels, x, norm)?;
-        step.pass.attend(step.kernels, layer, &all, &self.heads(), step.positions, self.settings)
+    /// x `[T, hidden]`, normed before → `[T, heads · head_dim]`, for the T tokens of `forward`; `o_proj` is still to come.
+    pub fn attend(
+        &self,
+        layer: usize,
+        x: &Array,
+        norm: Option<Norm<'_>>,
+        forward: &mut Forward<'_, '_>,
+    ) -> Result<Array> {
+        let all = self.qkv_proj.forward(forward.kernels, x, norm)?;
+        forward.pass.attend(forward.kernels, layer, &all, &self.heads(), forward.positions, self.settings)
     }
 
     /// The heads as kernels take them.

@@ -2,8 +2,8 @@
 
 use super::attention::Attention;
 use super::experts::MixtureOfExperts;
+use super::forward::Forward;
 use super::norm::RmsNorm;
-use super::step::Step;
 use crate::model::kernels::{Around, Kernels, KvShape, Matrix, Then};
 use crate::model::ops::scalar;
 use mlx_rs::Array;
@@ -14,8 +14,8 @@ use std::fmt::Debug;
 
 /// One decoder layer. Fields are named as in the checkpoint.
 pub trait Layer: Debug {
-    /// hidden `[T, hidden]` → `[T, hidden]`, for the T tokens of `step`; `index` is the layer's number.
-    fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_, '_>) -> Result<Array>;
+    /// hidden `[T, hidden]` → `[T, hidden]`, for the T tokens of `forward`; `index` is the layer's number.
+    fn forward(&self, index: usize, hidden: &Array, forward: &mut Forward<'_, '_>) -> Result<Array>;
 
     /// The layer's attention.
     fn attention(&self) -> &Attention;
@@ -59,9 +59,9 @@ const LAYERS_AHEAD: usize = 4;
 
 impl Decoder {
     /// token ids `[T]` → hidden states `[T, hidden]` after the last layer, not normed.
-    pub fn hidden(&self, tokens: &Array, step: &mut Step<'_, '_>) -> Result<Array> {
-        let starts_early = step.kernels.promises().starts_early;
-        let mut hidden = step.kernels.rows_of(&self.embed_tokens, tokens)?;
+    pub fn hidden(&self, tokens: &Array, forward: &mut Forward<'_, '_>) -> Result<Array> {
+        let starts_early = forward.kernels.promises().starts_early;
+        let mut hidden = forward.kernels.rows_of(&self.embed_tokens, tokens)?;
         if let Some(scale) = self.embedding_scale {
             hidden = hidden.multiply(scalar(scale, &hidden)?)?;
         }
@@ -69,7 +69,7 @@ impl Decoder {
             if starts_early && index % LAYERS_AHEAD == 0 && index > 0 {
                 async_eval([&hidden])?;
             }
-            hidden = layer.forward(index, &hidden, step)?;
+            hidden = layer.forward(index, &hidden, forward)?;
         }
         Ok(hidden)
     }

@@ -3,10 +3,10 @@
 use super::attention::Attention;
 use super::decoder::Layer;
 use super::experts::MixtureOfExperts;
+use super::forward::Forward;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
-use super::step::Step;
 use crate::model::kernels::{Kernels, Then};
 use crate::model::ops::scalar;
 use mlx_rs::Array;
@@ -82,10 +82,10 @@ impl PreNormLayer {
 }
 
 impl Layer for PreNormLayer {
-    fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_, '_>) -> Result<Array> {
-        let attended = self.self_attn.attend(index, hidden, Some(self.input_layernorm.norm()), step)?;
-        let hidden = self.added(step.kernels, hidden, &self.self_attn.o_proj, &attended)?;
-        Ok(self.mixed(step.kernels, &hidden)?.1)
+    fn forward(&self, index: usize, hidden: &Array, forward: &mut Forward<'_, '_>) -> Result<Array> {
+        let attended = self.self_attn.attend(index, hidden, Some(self.input_layernorm.norm()), forward)?;
+        let hidden = self.added(forward.kernels, hidden, &self.self_attn.o_proj, &attended)?;
+        Ok(self.mixed(forward.kernels, &hidden)?.1)
     }
 
     fn attention(&self) -> &Attention {

@@ -2,9 +2,9 @@
 
 use super::attention::Attention;
 use super::decoder::Layer;
+use super::forward::Forward;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
-use super::step::Step;
 use crate::model::kernels::Kernels;
 use mlx_rs::Array;
 use mlx_rs::error::Result;
@@ -42,10 +42,10 @@ impl SandwichLayer {
 }
 
 impl Layer for SandwichLayer {
-    fn forward(&self, index: usize, hidden: &Array, step: &mut Step<'_, '_>) -> Result<Array> {
+    fn forward(&self, index: usize, hidden: &Array, forward: &mut Forward<'_, '_>) -> Result<Array> {
         let norm = self.input_layernorm.as_ref().map(RmsNorm::norm);
-        let attended = self.self_attn.attend(index, hidden, norm, step)?;
-        let [_, _, last] = self.behind_attention(step.kernels, hidden, &attended)?;
+        let attended = self.self_attn.attend(index, hidden, norm, forward)?;
+        let [_, _, last] = self.behind_attention(forward.kernels, hidden, &attended)?;
         Ok(last)
     }
 

@@ -7,7 +7,7 @@ use super::step::{Launched, LaunchedRow, MlxStep};
 use crate::engine::BackendError;
 use crate::model::kernels::{Company, KvSnapshot, Positions};
 use crate::model::kv::{KvCache, Pass, Seat};
-use crate::model::layers::Step;
+use crate::model::layers::Forward;
 use crate::protocol::{DeviceKind, Execution};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
@@ -112,8 +112,8 @@ impl Runner {
         }
         let caches = rows.iter_mut().filter_map(|row| row.kv.own()).collect();
         let mut pass = Pass::step(caches, width);
-        let step = &mut Step { kernels: &*self.kernels, positions: &positions, pass: &mut pass };
-        self.decoder.hidden(&tokens, step)
+        let forward = &mut Forward { kernels: &*self.kernels, positions: &positions, pass: &mut pass };
+        self.decoder.hidden(&tokens, forward)
     }
 
     /// One decode step of rows in caches that they share.
@@ -134,8 +134,8 @@ impl Runner {
             let kernels = Rc::clone(&self.kernels);
             let (groups, decoder) = self.groups_and_decoder(execution);
             let mut pass = Pass::shared_step(groups, &seats(cohort), width, cohorts.company);
-            let step = &mut Step { kernels: &*kernels, positions: &positions, pass: &mut pass };
-            hidden.push(decoder.hidden(&tokens, step)?);
+            let forward = &mut Forward { kernels: &*kernels, positions: &positions, pass: &mut pass };
+            hidden.push(decoder.hidden(&tokens, forward)?);
         }
         self.groups(execution).advance();
         let finished = rows.chunks_mut(cohorts.most).zip(places.chunks(cohorts.most)).zip(hidden);

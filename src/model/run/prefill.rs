@@ -3,7 +3,7 @@
 use super::exact::{BLOCK, LARGEST_PASS, rows_of_pass};
 use crate::model::kernels::{Kernels, Positions};
 use crate::model::kv::{KvCache, Pass, PromptPart};
-use crate::model::layers::{Decoder, Step};
+use crate::model::layers::{Decoder, Forward};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
 use mlx_rs::transforms::eval;
@@ -106,7 +106,7 @@ fn pass(decoder: &Decoder, kernels: &dyn Kernels, readings: &mut [Reading<'_>], 
     let ids = Array::from_slice(&ids, &[ids.len() as i32]);
     let caches = readings.iter_mut().map(|reading| &mut *reading.cache).collect();
     let mut pass = Pass::prompts(caches, &parts);
-    let hidden = decoder.hidden(&ids, &mut Step { kernels, positions: &positions, pass: &mut pass })?;
+    let hidden = decoder.hidden(&ids, &mut Forward { kernels, positions: &positions, pass: &mut pass })?;
     drop(pass);
     for (reading, length) in readings.iter_mut().zip(lengths) {
         reading.cache.advance(length - reading.cache.length());

@@ -6,7 +6,7 @@ use super::row::{Row, RowKv};
 use crate::engine::{BackendError, PromptRules};
 use crate::model::kernels::{Kernels, KvSnapshot, Positions};
 use crate::model::kv::{Groups, KvCache, Pass, PrefixStore};
-use crate::model::layers::{Decoder, Step};
+use crate::model::layers::{Decoder, Forward};
 use crate::protocol::{DeviceKind, Execution, SessionRequest};
 use mlx_rs::error::Result;
 use mlx_rs::transforms::eval;
@@ -73,8 +73,8 @@ impl Runner {
         let positions = Positions::each(vec![cache.length()]);
         let mut pass = Pass::step(vec![&mut cache], 1);
         let token = Array::from_slice(&[0_u32], &[1]);
-        let mut step = Step { kernels, positions: &positions, pass: &mut pass };
-        eval([&self.decoder.logits(kernels, &self.decoder.hidden(&token, &mut step)?)?])
+        let mut forward = Forward { kernels, positions: &positions, pass: &mut pass };
+        eval([&self.decoder.logits(kernels, &self.decoder.hidden(&token, &mut forward)?)?])
     }
 
     /// The logits `[L, vocab]` (f32) of a prompt read in chunks of at most `chunk` tokens, for tests and probes.

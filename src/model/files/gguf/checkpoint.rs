@@ -1,8 +1,8 @@
 //! A GGUF in the terms of config.json and of the mlx-community checkpoints.
 
 use super::super::config::RopeScaling;
+use super::conversion::{Conversion, FIELDS};
 use super::ggml;
-use super::layout::{FIELDS, Layout};
 use crate::hub::config_json::Fields;
 use crate::hub::gguf::{Gguf, GgufValue};
 use crate::model::ModelError;
@@ -19,10 +19,10 @@ pub const GROUP_SIZE: i32 = 32;
 
 /// The metadata as config.json would say it.
 pub fn config(gguf: &Gguf) -> Result<Fields, ModelError> {
-    let layout = Layout::of(gguf)?;
-    let architecture = layout.architecture;
+    let conversion = Conversion::of(gguf)?;
+    let architecture = conversion.architecture;
     let mut object = Map::new();
-    object.insert("model_type".into(), json!(layout.model_type));
+    object.insert("model_type".into(), json!(conversion.model_type));
     object.insert("tie_word_embeddings".into(), json!(!gguf.tensors().contains_key("output.weight")));
     let vocabulary = gguf.require("tokenizer.ggml.tokens", GgufValue::as_texts)?.len();
     object.insert("vocab_size".into(), json!(vocabulary));
@@ -75,11 +75,11 @@ fn add_derived_fields(architecture: &str, object: &mut Map<String, Value>) {
 
 /// The tensors under their checkpoint names, and the scaling of the rotary embedding where the file carries it.
 pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScaling>), ModelError> {
-    let layout = Layout::of(gguf)?;
+    let conversion = Conversion::of(gguf)?;
     let raw = if gguf.is_native() { read_native(gguf)? } else { read_unpacked(gguf)? };
     let mut tensors = HashMap::with_capacity(raw.len());
     let mut scaling = None;
-    let count = |key: &str| gguf.find(&format!("{}.attention.{key}", layout.architecture), GgufValue::as_unsigned);
+    let count = |key: &str| gguf.find(&format!("{}.attention.{key}", conversion.architecture), GgufValue::as_unsigned);
     let heads = count("head_count")?.unwrap_or(1);
     let kv_heads = count("head_count_kv")?.unwrap_or(heads);
     for (name, array) in raw {
@@ -87,21 +87,21 @@ pub fn tensors(gguf: &Gguf) -> Result<(HashMap<String, Array>, Option<RopeScalin
             "rope_freqs.weight" | "rope_factors_long.weight" => {
                 let factors = array.as_dtype(Dtype::Float32)?;
                 let factors = factors.to_vec_exact::<f32>().map_err(|error| device_error(&error))?;
-                let key = format!("{}.rope.scaling.attn_factor", layout.architecture);
+                let key = format!("{}.rope.scaling.attn_factor", conversion.architecture);
                 let amplitude = gguf.find(&key, GgufValue::as_float)?.unwrap_or(1.0) as f32;
                 scaling = Some(RopeScaling::Factors { factors, amplitude });
             }
             "rope_factors_short.weight" => {}
-            rotated if layout.interleaves_rotated_pairs && is_rotated(rotated) => {
+            rotated if conversion.interleaves_rotated_pairs && is_rotated(rotated) => {
                 let heads = if rotated.contains("attn_q.") { heads } else { kv_heads };
-                tensors.insert(layout.checkpoint_name(&name).unwrap_or(name), with_halves(&array, heads)?);
+                tensors.insert(conversion.checkpoint_name(&name).unwrap_or(name), with_halves(&array, heads)?);
             }
-            norm if layout.norms_hold_one_more && norm.ends_with("norm.weight") => {
+            norm if conversion.norms_hold_one_more && norm.ends_with("norm.weight") => {
                 let stored = array.subtract(scalar(1.0, &array)?)?;
-                tensors.insert(layout.checkpoint_name(&name).unwrap_or(name), stored);
+                tensors.insert(conversion.checkpoint_name(&name).unwrap_or(name), stored);
             }
             _ => {
-                tensors.insert(layout.checkpoint_name(&name).unwrap_or(name), array);
+                tensors.insert(conversion.checkpoint_name(&name).unwrap_or(name), array);
             }
         }
     }

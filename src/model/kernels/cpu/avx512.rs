@@ -1,5 +1,6 @@
 //! The operations that these kernels compute; the rest is MLX's.
 
+use super::super::allocate::Allocate;
 use super::super::around::Norm;
 use super::super::heads::{HeadNorms, Heads};
 use super::super::matrix::{Matrix, Weights};
@@ -7,7 +8,6 @@ use super::super::memory::KvMemory;
 use super::super::mlx::Mlx;
 use super::super::operations::{Kernels, Promises, heads_in_steps};
 use super::super::pass::{AttentionSettings, Part, Rows, window_start};
-use super::super::room::Room;
 use super::super::rotation::{Positions, Rotation};
 use super::attend::{Span, attend_in_place};
 use super::heads::NormAndRotation;
@@ -159,7 +159,7 @@ impl Kernels for Avx512 {
     }
 }
 
-impl Room for Avx512 {
+impl Allocate for Avx512 {
     fn with_room(&self, kept: &Array, places: i32) -> Result<Array> {
         let mut memory = self.memory(&[kept.dim(0), kept.dim(1), places, kept.dim(3)], kept.dtype())?;
         if kept.dim(2) > 0 {

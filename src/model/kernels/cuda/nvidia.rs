@@ -1,5 +1,6 @@
 //! The operations that these kernels compute; the rest is MLX's.
 
+use super::super::allocate::Allocate;
 use super::super::around::{Around, Norm};
 use super::super::heads::Heads;
 use super::super::matrix::Matrix;
@@ -7,7 +8,6 @@ use super::super::memory::KvMemory;
 use super::super::mlx::{Mlx, heads_first};
 use super::super::operations::{Kernels, Promises, heads_in_steps, product_in_steps, rows_of};
 use super::super::pass::{AttentionSettings, Part, Rows, window_start};
-use super::super::room::Room;
 use super::super::rotation::{Positions, Rotation};
 use super::attend::{Attend, Span};
 use super::computes_in;
@@ -149,7 +149,7 @@ impl Nvidia {
     }
 }
 
-impl Room for Nvidia {}
+impl Allocate for Nvidia {}
 
 impl Kernels for Nvidia {
     fn name(&self) -> &'static str {

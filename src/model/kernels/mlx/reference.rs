@@ -1,12 +1,12 @@
 //! The reference: everything by MLX's own operations, which every device has.
 
+use super::super::allocate::Allocate;
 use super::super::around::Norm;
 use super::super::heads::Heads;
 use super::super::matrix::{Matrix, Weights};
 use super::super::memory::KvMemory;
 use super::super::operations::{Kernels, Promises, exactly, rows_of};
 use super::super::pass::{AttentionSettings, Company, Part, Rows, Step, Tokens, window_start};
-use super::super::room::Room;
 use super::super::rotation::{Positions, Rotation};
 use super::attention::{Mask, attend_each_run, attend_one_token, attention, runs, window_mask};
 use super::device::Mlx;
@@ -17,7 +17,7 @@ use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::ops::{addmm, dequantize, gather_mm, gather_qmm, quantized_matmul};
 use mlx_rs::{Array, Dtype};
 
-impl Room for Mlx {}
+impl Allocate for Mlx {}
 
 impl Kernels for Mlx {
     fn name(&self) -> &'static str {

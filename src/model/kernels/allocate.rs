@@ -6,7 +6,7 @@ use mlx_rs::{Array, Dtype};
 use std::fmt::Debug;
 
 /// Makes memory for keys and values.
-pub trait Room: Debug {
+pub trait Allocate: Debug {
     /// Memory of such a shape; what it holds is not read before it is written.
     fn memory(&self, shape: &[i32], dtype: Dtype) -> Result<Array> {
         zeros_dtype(shape, dtype)

@@ -58,7 +58,7 @@ const EXPERTS: Names = &[
 
 /// How llama.cpp's converter lays out one architecture.
 #[derive(Debug)]
-pub struct Layout {
+pub struct Conversion {
     /// `general.architecture`.
     pub architecture: &'static str,
     /// config.json's `model_type`.
@@ -71,7 +71,7 @@ pub struct Layout {
     own_names: Names,
 }
 
-impl Layout {
+impl Conversion {
     const fn plain(architecture: &'static str, model_type: &'static str, own_names: Names) -> Self {
         Self { architecture, model_type, interleaves_rotated_pairs: false, norms_hold_one_more: false, own_names }
     }
@@ -86,12 +86,12 @@ impl Layout {
         Self::plain("phi3", "phi3", PHI),
     ];
 
-    /// The layout of `gguf`, or a refusal that names the architectures there are.
+    /// The conversion of `gguf`, or a refusal that names the architectures there are.
     pub fn of(gguf: &Gguf) -> Result<&'static Self, ModelError> {
-        const ALL: &[Layout] = &Layout::ALL;
+        const ALL: &[Conversion] = &Conversion::ALL;
         let name = gguf.require("general.architecture", GgufValue::as_text)?;
-        ALL.iter().find(|layout| layout.architecture == name).ok_or_else(|| {
-            let known: Vec<&str> = ALL.iter().map(|layout| layout.architecture).collect();
+        ALL.iter().find(|conversion| conversion.architecture == name).ok_or_else(|| {
+            let known: Vec<&str> = ALL.iter().map(|conversion| conversion.architecture).collect();
             ModelError::unsupported("general.architecture", name, &known.join(", "))
         })
     }

@@ -4,7 +4,7 @@ use crate::model::kernels::{Kernels, Positions};
 use crate::model::kv::Pass;
 
 /// One pass over the layers.
-pub struct Step<'a, 'c> {
+pub struct Forward<'a, 'c> {
     /// What computes.
     pub kernels: &'a dyn Kernels,
     /// Where the tokens stand.
