@@ -25,11 +25,9 @@ quick: setup starter-model ## after an edit: formatting, clippy and the fast tes
 	cargo clippy --locked --lib --bin llmeval --test all -- -D warnings
 	cargo test --quiet --locked --test all -- $(SLOW:%=--skip %)
 
-# What the models compute is tested a second time by MLX's own operations, which is all that other machines have. The
-# end-to-end test clicks in a real window of X11: it gets the machine to itself, and is for Linux.
+# The end-to-end test clicks in a real window of X11: it gets the machine to itself, and is for Linux.
 test: setup starter-model ## run every test
 	cargo test --locked -- --skip e2e::
-	LLMEVAL_KERNELS=mlx cargo test --locked --test all -- parity:: exact:: sliding_window::
 	[ "$$(uname -s)" != Linux ] || cargo test --locked --test all -- e2e::
 
 lint: setup ## formatting, clippy and documentation, warnings denied

@@ -5,7 +5,7 @@ tools/profile.py [EXECUTION]      batched where left out; needs perf and a relea
 
 Sampling starts when the prompts are read. The engine's thread puts operations together (host), MLX's computes them, and
 helpers take their share of each product. A step waits for MLX's thread, so shares are given of its time; what a sample
-belongs to is told from its call stack. Meant for a processor with kernels of llmeval's own (src/model/cpu).
+belongs to is told from its call stack. Meant for a processor with kernels of llmeval's own (src/model/kernels/cpu).
 """
 
 import re
