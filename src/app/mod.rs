@@ -1,30 +1,41 @@
 //! The window: eframe around `ui`. Drains what sessions tell, applies what the person asked for, keeps settings and runs.
 
 mod apply;
+mod arrivals;
 mod catalog;
 mod dialogs;
+mod feature;
+mod features;
 mod files;
 mod inbox;
+mod jobs;
+mod loading;
 mod loads;
 mod machine;
 mod menu;
+mod models;
 mod pace;
 mod parallel;
 mod race;
+mod recent;
 mod scaling;
+mod settings;
+mod shell;
 mod single;
-mod stall;
 mod storage;
 mod tools;
+mod tuning;
 mod verify;
 mod window;
 mod work;
+mod world;
 
 pub use dialogs::{Answer, Ask, Dialogs, system as system_dialogs};
 pub use inbox::Inbox;
 pub use loads::{Loader, Loading, Progress};
 pub use storage::{Storage, Stored};
-pub use window::{WindowApp, World};
+pub use window::WindowApp;
+pub use world::World;
 
 use crate::platform;
 use eframe::NativeOptions;

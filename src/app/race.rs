@@ -1,47 +1,50 @@
 //! A race: one run after the other, each an ordinary run with panels and a file.
 
-use super::window::WindowApp;
+use super::feature::Feature;
+use super::shell::Shell;
 use crate::protocol::{Execution, ParallelConfig};
-use crate::state::{RaceState, Tone};
+use crate::state::{Action, RaceState, RunAction, Tone};
 
-impl WindowApp {
+/// A race; where it stands is shown, so there is nothing else to keep.
+#[derive(Default)]
+pub struct Race;
+
+impl Race {
     /// Starts the serialized leg.
-    pub(super) fn start_race(&mut self) {
-        if self.run.is_some() {
+    pub fn start(&self, shell: &mut Shell) {
+        if shell.state.run_is_active() {
             return;
         }
-        if let Some(obstacle) = self.state.run_obstacle() {
-            return self.state.notify(Tone::Problem, obstacle);
+        if let Some(obstacle) = shell.state.run_obstacle() {
+            return shell.state.notify(Tone::Problem, obstacle);
         }
-        let parallel = &self.state.settings.parallel;
-        self.state.race = Some(RaceState::start(parallel.sessions, parallel.max_tokens));
-        self.start_leg(Execution::Serialized);
+        let Some(model) = shell.models.current() else { return };
+        let config = shell.state.settings.run_config(model.summary().source.clone());
+        shell.state.race = Some(RaceState::start(config.sessions, config.max_tokens));
+        start_leg(shell, config, Execution::Serialized);
     }
+}
 
-    /// Starts the next leg, once a leg's run has ended.
-    pub(super) fn race_on(&mut self) {
-        let report = self.state.run.as_ref().and_then(|run| run.report.as_ref());
-        let next = match (&mut self.state.race, report) {
-            (Some(race), Some(report)) => race.leg_ended(report),
-            _ => None,
-        };
-        if let Some(execution) = next {
-            self.start_leg(execution);
+impl Feature for Race {
+    /// Takes in how far the leg's run has come, and starts the next leg once it has ended.
+    fn take_in(&mut self, shell: &mut Shell) {
+        let (Some(race), Some(run)) = (&mut shell.state.race, &shell.state.run) else { return };
+        if run.is_active() {
+            return race.tick(run.elapsed_s, run.totals().tokens);
+        }
+        let Some(report) = &run.report else { return };
+        if let Some(execution) = race.leg_ended(report) {
+            // The second leg takes the first one's settings: the controls may have moved meanwhile.
+            let config = run.config.clone();
+            start_leg(shell, config, execution);
         }
     }
+}
 
-    fn start_leg(&mut self, execution: Execution) {
-        // The second leg takes the first one's settings: the controls may have moved meanwhile.
-        let first = self.state.run.as_ref().filter(|_| execution != Execution::Serialized);
-        let (Some(model), config) = (self.model.clone(), first.map(|run| run.config.clone())) else { return };
+fn start_leg(shell: &mut Shell, config: ParallelConfig, execution: Execution) {
+    if let Some(model) = shell.models.current() {
         // Both legs read their prompts anew. A dead engine shows in every session's own error.
         let _ = model.engine().forget_prompts();
-        let config = config.unwrap_or_else(|| self.state.settings.run_config(model.summary().source.clone()));
-        self.begin_run(&model, ParallelConfig { execution, ..config });
-        if self.run.is_none()
-            && let Some(race) = &mut self.state.race
-        {
-            race.break_off(format!("The {execution} run did not start"));
-        }
     }
+    shell.ask(Action::Run(RunAction::Begin(Box::new(ParallelConfig { execution, ..config }))));
 }

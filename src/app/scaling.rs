@@ -1,14 +1,15 @@
 //! A sweep over numbers of sessions on its way: its rows as they come, its exports.
 
-use super::files;
-use super::window::WindowApp;
+use super::dialogs::Ask;
+use super::feature::Feature;
+use super::files::save;
+use super::shell::Shell;
 use super::work::{Wake, Work};
 use crate::protocol::{Execution, ParallelConfig, ScalingRow};
 use crate::session::LoadedModel;
 use crate::session::scaling::scaling;
-use crate::state::{ScalingAction, ScalingFormat, ScalingPhase, ScalingSettings, ScalingState, Tone};
+use crate::state::{ScalingFormat, ScalingPhase, ScalingSettings, ScalingState, Tone};
 use crate::ui;
-use egui::Context;
 use tokio::sync::watch;
 
 /// How far a sweep has come.
@@ -19,14 +20,14 @@ struct Step {
 }
 
 /// A sweep that is on. Dropping it stops it.
-pub struct LiveScaling {
+struct LiveScaling {
     steps: watch::Receiver<Option<Step>>,
     ended: Work<Vec<ScalingRow>>,
 }
 
 impl LiveScaling {
     /// Begins a sweep; must be called within a tokio runtime.
-    pub fn start(model: &LoadedModel, config: ParallelConfig, settings: &ScalingSettings, wake: Wake) -> Self {
+    fn start(model: &LoadedModel, config: ParallelConfig, settings: &ScalingSettings, wake: Wake) -> Self {
         let (sender, steps) = watch::channel(None);
         let (model, end_wake) = (model.clone(), wake.clone());
         let (counts, executions) = (settings.counts(), settings.executions());
@@ -41,44 +42,48 @@ impl LiveScaling {
     }
 }
 
-impl WindowApp {
-    pub(super) fn apply_scaling(&mut self, context: &Context, action: ScalingAction) {
-        match action {
-            ScalingAction::Start => self.start_scaling(),
-            ScalingAction::Stop => self.stop_scaling(),
-            ScalingAction::Export(format) => self.export_scaling(context, format),
-        }
-    }
+/// A sweep over numbers of sessions.
+#[derive(Default)]
+pub struct Scaling {
+    live: Option<LiveScaling>,
+}
 
-    fn start_scaling(&mut self) {
-        if let Some(obstacle) = self.state.scaling_obstacle() {
-            return self.state.notify(Tone::Problem, obstacle);
+impl Scaling {
+    /// Starts a sweep, or says why not.
+    pub fn start(&mut self, shell: &mut Shell) {
+        if let Some(obstacle) = shell.state.scaling_obstacle() {
+            return shell.state.notify(Tone::Problem, obstacle);
         }
-        let Some(model) = &self.model else { return };
+        let Some(model) = shell.models.current() else { return };
         let summary = model.summary();
-        let settings = self.state.settings.scaling.clone();
-        match settings.config(self.state.settings.run_config(summary.source.clone())) {
+        let settings = shell.state.settings.scaling.clone();
+        match settings.config(shell.state.settings.run_config(summary.source.clone())) {
             Ok(config) => {
-                self.scaling = Some(LiveScaling::start(model, config, &settings, self.wake.clone()));
+                self.live = Some(LiveScaling::start(model, config, &settings, shell.wake.clone()));
                 let subject = format!("{} on {}", summary.name, summary.facts.device.name());
-                self.state.scaling = Some(ScalingState::start(subject, settings));
+                shell.state.scaling = Some(ScalingState::start(subject, settings));
             }
-            Err(invalid) => self.state.notify(Tone::Problem, invalid.to_string()),
+            Err(invalid) => shell.state.notify(Tone::Problem, invalid.to_string()),
         }
     }
 
-    /// Stops the sweep that is on; its rows so far stay.
-    pub(super) fn stop_scaling(&mut self) {
-        if self.scaling.take().is_some()
-            && let Some(sweep) = &mut self.state.scaling
-        {
-            sweep.phase = ScalingPhase::Stopped;
-        }
+    /// Asks where to, and saves what the sweep gave.
+    pub fn export(&self, shell: &mut Shell, format: ScalingFormat) {
+        let Some(sweep) = shell.state.scaling.clone().filter(|sweep| !sweep.rows.is_empty()) else { return };
+        let theme = shell.context.theme();
+        let name = format!("LLMEval scaling to {} sessions.{}", sweep.settings.most(), format.extension());
+        let ask = Ask::SaveRun { name, kind: format.name(), extension: format.extension() };
+        save(shell, ask, move || match format {
+            ScalingFormat::Csv => Ok(sweep.csv().into_bytes()),
+            ScalingFormat::Png => png(&ui::scaling_picture(&sweep, theme)),
+        });
     }
+}
 
+impl Feature for Scaling {
     /// Takes in how far the sweep has come.
-    pub(super) fn take_scaling(&mut self) {
-        let (Some(live), Some(sweep)) = (&mut self.scaling, &mut self.state.scaling) else { return };
+    fn take_in(&mut self, shell: &mut Shell) {
+        let (Some(live), Some(sweep)) = (&mut self.live, &mut shell.state.scaling) else { return };
         if live.steps.has_changed().unwrap_or(false)
             && let Some(Step { rows, execution, sessions }) = &*live.steps.borrow_and_update()
         {
@@ -86,7 +91,7 @@ impl WindowApp {
             sweep.phase = ScalingPhase::Running { execution: *execution, sessions: *sessions };
         }
         if let Some(outcome) = live.ended.take() {
-            self.scaling = None;
+            self.live = None;
             match outcome {
                 Ok(rows) => {
                     sweep.rows = rows;
@@ -97,19 +102,13 @@ impl WindowApp {
         }
     }
 
-    fn export_scaling(&mut self, context: &Context, format: ScalingFormat) {
-        let Some(sweep) = self.state.scaling.clone() else { return };
-        if sweep.rows.is_empty() || self.exporting.is_some() {
-            return;
+    /// Stops the sweep that is on; its rows so far stay.
+    fn stop(&mut self, shell: &mut Shell) {
+        if self.live.take().is_some()
+            && let Some(sweep) = &mut shell.state.scaling
+        {
+            sweep.phase = ScalingPhase::Stopped;
         }
-        let theme = context.theme();
-        let sessions = sweep.settings.most();
-        let make = move || match format {
-            ScalingFormat::Csv => Ok(sweep.csv().into_bytes()),
-            ScalingFormat::Png => png(&ui::scaling_picture(&sweep, theme)),
-        };
-        let work = files::export_scaling(&self.world.dialogs, sessions, format, make, self.wake.clone());
-        self.exporting = Some(work);
     }
 }
 

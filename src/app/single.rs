@@ -1,9 +1,11 @@
 //! The single prompt on its way: rounds of an answer and of the tools that it calls.
 
+use super::feature::Feature;
+use super::shell::Shell;
 use super::tools;
 use crate::protocol::{EvaluationResult, FinishReason, Sampling, Segment, UpdateKind};
 use crate::session::{ChatGeneration, ChatRequest, Input, LoadedModel, Wake};
-use crate::state::{SingleSettings, SingleState, SingleUpdate};
+use crate::state::{SingleSettings, SingleState, SingleUpdate, Tone};
 use crate::text::{Chat, FunctionCall, Message, Role, ToolCall};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -56,6 +58,42 @@ impl LiveSingle {
 impl Drop for LiveSingle {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// The single prompt.
+#[derive(Default)]
+pub struct Single {
+    live: Option<LiveSingle>,
+}
+
+impl Single {
+    /// Answers the prompt, unless something is on.
+    pub fn generate(&mut self, shell: &mut Shell) {
+        let Some(model) = shell.models.current().filter(|_| !shell.state.is_busy()) else { return };
+        match LiveSingle::start(model, &shell.state.settings.single, shell.pace.wake()) {
+            Ok(live) => {
+                self.live = Some(live);
+                shell.state.single.start();
+            }
+            Err(message) => shell.state.notify(Tone::Problem, message),
+        }
+    }
+}
+
+impl Feature for Single {
+    fn take_in(&mut self, shell: &mut Shell) {
+        if let Some(live) = &mut self.live
+            && !live.drain(&mut shell.state.single)
+        {
+            self.live = None;
+        }
+    }
+
+    fn stop(&mut self, _shell: &mut Shell) {
+        if let Some(live) = &self.live {
+            live.stop();
+        }
     }
 }
 

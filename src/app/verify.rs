@@ -1,6 +1,8 @@
 //! The replay of a finished run's sessions, one after the other, in the background.
 
-use super::window::WindowApp;
+use super::feature::Feature;
+use super::recent::keep_again;
+use super::shell::Shell;
 use super::work::{Wake, Work};
 use crate::protocol::{Replay, RunReport, SessionId};
 use crate::session::LoadedModel;
@@ -9,14 +11,14 @@ use crate::state::{Tone, Verification};
 use tokio::sync::mpsc;
 
 /// A replay that is on. Dropping it stops it.
-pub struct LiveVerify {
+struct LiveVerify {
     found: mpsc::UnboundedReceiver<(SessionId, Replay)>,
     ended: Work<()>,
 }
 
 impl LiveVerify {
     /// Begins to replay the sessions of `report`; must be called within a tokio runtime.
-    pub fn start(model: &LoadedModel, report: RunReport, wake: Wake) -> Self {
+    fn start(model: &LoadedModel, report: RunReport, wake: Wake) -> Self {
         let (sender, found) = mpsc::unbounded_channel();
         let (model, end_wake) = (model.clone(), wake.clone());
         let ended = Work::start(end_wake, async move {
@@ -32,38 +34,40 @@ impl LiveVerify {
     }
 }
 
-impl WindowApp {
+/// The replay of a finished run's sessions.
+#[derive(Default)]
+pub struct Verify {
+    live: Option<LiveVerify>,
+}
+
+impl Verify {
     /// Replays the sessions of the run on show, or says why not.
-    pub(super) fn start_verifying(&mut self) {
-        if let Some(obstacle) = self.state.verify_obstacle() {
-            return self.state.notify(Tone::Problem, obstacle);
+    pub fn start(&mut self, shell: &mut Shell) {
+        if let Some(obstacle) = shell.state.verify_obstacle() {
+            return shell.state.notify(Tone::Problem, obstacle);
         }
-        let report = self.state.run.as_ref().and_then(|run| run.report.clone());
-        let (Some(model), Some(report)) = (&self.model, report) else { return };
+        let (Some(model), Some(run)) = (shell.models.current(), &mut shell.state.run) else { return };
+        let Some(report) = run.report.clone() else { return };
         let sessions: Vec<SessionId> = replayable(&report).map(|session| session.id).collect();
-        if let Some(run) = &mut self.state.run {
-            sessions.iter().for_each(|id| run.note_replay(*id, None));
-        }
-        self.verify = Some(LiveVerify::start(model, report, self.wake.clone()));
-        self.state.verification = Some(Verification::Running { sessions, done: 0 });
+        sessions.iter().for_each(|id| run.note_replay(*id, None));
+        self.live = Some(LiveVerify::start(model, report, shell.wake.clone()));
+        shell.state.verification = Some(Verification::Running { sessions, done: 0 });
     }
+}
 
-    /// Stops replaying; what it has found stays.
-    pub(super) fn stop_verifying(&mut self) {
-        if self.verify.take().is_some() {
-            self.state.verification = None;
-            self.keep_again();
-        }
-    }
-
+impl Feature for Verify {
     /// Takes in what replays found.
-    pub(super) fn take_verification(&mut self) {
-        let Some(live) = &mut self.verify else { return };
+    fn take_in(&mut self, shell: &mut Shell) {
+        if !shell.state.is_verifying() {
+            // Another run came on show.
+            self.live = None;
+        }
+        let Some(live) = &mut self.live else { return };
         while let Ok((id, replay)) = live.found.try_recv() {
-            if let Some(run) = &mut self.state.run {
+            if let Some(run) = &mut shell.state.run {
                 run.note_replay(id, Some(replay));
             }
-            if let Some(Verification::Running { done, .. }) = &mut self.state.verification {
+            if let Some(Verification::Running { done, .. }) = &mut shell.state.verification {
                 *done += 1;
             }
         }
@@ -71,9 +75,17 @@ impl WindowApp {
             return;
         }
         if let Some(outcome) = live.ended.take() {
-            self.verify = None;
-            self.state.verification = outcome.err().map(Verification::Failed);
-            self.keep_again();
+            self.live = None;
+            shell.state.verification = outcome.err().map(Verification::Failed);
+            keep_again(shell);
+        }
+    }
+
+    /// Stops replaying; what it has found stays.
+    fn stop(&mut self, shell: &mut Shell) {
+        if self.live.take().is_some() {
+            shell.state.verification = None;
+            keep_again(shell);
         }
     }
 }

@@ -67,10 +67,3 @@ impl<T: Send + 'static> Drop for Work<T> {
         self.task.abort();
     }
 }
-
-/// Looks at work that may be under way; takes its place away with the outcome.
-pub fn take_done<T: Send + 'static>(place: &mut Option<Work<T>>) -> Option<Result<T, String>> {
-    let outcome = place.as_mut()?.take()?;
-    *place = None;
-    Some(outcome)
-}

@@ -1,7 +1,7 @@
 //! What a person asked for while the window was drawn; applied after drawing.
 
 use super::{ExportFormat, ResultOrder, Settings};
-use crate::protocol::{ModelSource, SessionId};
+use crate::protocol::{ModelSource, ParallelConfig, SessionId};
 use std::path::PathBuf;
 
 /// What a person asked for.
@@ -83,7 +83,9 @@ pub enum ModelAction {
 pub enum RunAction {
     /// Start one.
     Start,
-    /// Stop all sessions.
+    /// Start one with just these settings.
+    Begin(Box<ParallelConfig>),
+    /// Stop all sessions, and whatever else the model is busy with.
     StopAll,
     /// Stop one session.
     Stop(SessionId),

@@ -1,8 +1,8 @@
 //! All that the window shows, in one place.
 
 use super::{
-    MemoryCard, ModelState, Preset, RaceState, ResultOrder, RunRecord, RunState, ScalingState, Settings, Sheet, Show,
-    SingleState, Verification, View,
+    MemoryCard, ModelState, Preset, RaceState, ResultOrder, RunPhase, RunRecord, RunState, ScalingState, Settings,
+    Sheet, Show, SingleState, Verification, View,
 };
 use crate::protocol::{
     Execution, ListedModel, MachineMemory, MemoryPrediction, ModelSummary, Packing, ParallelConfig, RunReport,
@@ -227,15 +227,36 @@ impl AppState {
         self.run = Some(run);
     }
 
-    /// Shows a run from its report.
-    pub fn show_report(&mut self, report: RunReport) {
+    /// Takes in that the run could not go on: it, and the race that it is a part of, end here.
+    pub fn break_run(&mut self, reason: &str) {
+        if let Some(run) = &mut self.run {
+            run.phase = RunPhase::Ended;
+        }
+        if let Some(race) = &mut self.race {
+            race.break_off(reason.to_owned());
+        }
+    }
+
+    /// Takes the run off the window, so that prompts can be edited.
+    pub fn clear_run(&mut self) {
+        self.run = None;
+        self.race = None;
+        self.maximised = None;
+    }
+
+    /// Shows a run that was read from `file`.
+    pub fn show_report(&mut self, report: RunReport, file: PathBuf) {
         self.settings.view = View::Parallel;
         self.maximised = None;
         self.shows_results = false;
         self.sheet = None;
         self.race = None;
         self.verification = None;
-        self.run = Some(RunState::from_report(report));
+        // Only a run of the list is written again by this program; another file is the person's own.
+        let is_kept = self.recent.iter().any(|record| record.path == file);
+        let mut run = RunState::from_report(report);
+        run.file = is_kept.then_some(file);
+        self.run = Some(run);
     }
 
     /// Adds a run to the list of recent ones, or replaces it where it is.

@@ -3,6 +3,7 @@
 use super::panel::{Panel, shifted};
 use super::{RateCurve, RunRecord};
 use crate::protocol::{EvaluationResult, Execution, ParallelConfig, RunReport, SessionId, SessionState, SessionUpdate};
+use std::path::PathBuf;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct RunState {
     pub peak_memory_bytes: u64,
     /// What it gave, once it ended.
     pub report: Option<RunReport>,
+    /// The file that it is kept in.
+    pub file: Option<PathBuf>,
     /// The session that is being run again, if one is.
     again: Option<SessionId>,
 }
@@ -76,6 +79,7 @@ impl RunState {
             curve: RateCurve::default(),
             peak_memory_bytes: 0,
             report: None,
+            file: None,
             again: None,
         }
     }
@@ -92,6 +96,7 @@ impl RunState {
             curve: RateCurve::default(),
             peak_memory_bytes: report.peak_memory_bytes,
             report: Some(report),
+            file: None,
             again: None,
         }
     }
