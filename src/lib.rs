@@ -7,12 +7,15 @@
 //! - [`text`]: chat templates, tokens to text; [`hub`]: model files; [`engine`]: the thread that runs all sessions
 //! - [`model`]: the engine's backend on MLX, the only code that knows MLX
 //! - [`session`]: a session's life in tokio tasks, the parallel run, its report
-//! - [`platform`]: what differs between macOS and Linux around the window
-//! - [`state`]: what the window shows, as plain data; [`ui`]: draws it and returns actions
-//! - [`app`]: the window around both; [`cli`]: the command line
+//! - [`platform`]: what differs between macOS and Linux
+//! - [`state`]: what the window shows, as plain data; `ui`: draws it and returns actions
+//! - `app`: the window around both; [`cli`]: the command line
+//!
+//! Without the feature `window`, which is on by default, `ui` and `app` are not built, nor anything that draws.
 //!
 //! ARCHITECTURE.md draws the same map and follows a session through it.
 
+#[cfg(feature = "window")]
 pub mod app;
 pub mod cli;
 pub mod engine;
@@ -24,6 +27,7 @@ pub mod protocol;
 pub mod session;
 pub mod state;
 pub mod text;
+#[cfg(feature = "window")]
 pub mod ui;
 
 pub use evaluation::{

@@ -12,6 +12,7 @@ mod convert;
 /// Downloads end with whole and right files, or say why not.
 mod downloads;
 /// The real program on a display of its own, with the starter model and a real mouse.
+#[cfg(feature = "window")]
 mod e2e;
 /// The engine's promises, on a scripted backend.
 mod engine;
@@ -27,11 +28,14 @@ mod model_files;
 mod model_fixtures;
 /// `llmeval models` as a person runs it.
 mod models_command;
+/// A build without the window says what to do instead.
+#[cfg(not(feature = "window"))]
+mod no_window;
 /// The embedding or a head of its own gives the logits, as in mlx-lm.
 mod output_matrix;
 /// Our models compute what Python mlx-lm computes.
 mod parity;
-/// One window at a time, the menu's table, the app's own files.
+/// The app's own files, one window at a time, the menu's table.
 mod platform;
 /// The models that a person can choose.
 mod registry;
@@ -58,4 +62,5 @@ mod text_tokenizer;
 /// Verification finds nothing where sessions are isolated, and finds a leak where there is one.
 mod verify;
 /// The window, driven by accessible label over the scripted engine.
+#[cfg(feature = "window")]
 mod window;

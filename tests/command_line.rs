@@ -282,7 +282,7 @@ fn a_run_that_cannot_fit_is_refused_with_the_numbers() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "window"))]
 fn without_a_display_it_says_so_and_runs_the_report() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = llmeval(&[MODEL]);

@@ -7,12 +7,15 @@ mod devices;
 mod exit;
 mod interrupt;
 mod load;
+#[cfg(feature = "window")]
+mod log_file;
 mod logging;
 mod models;
 mod parallel;
 mod progress;
 mod prompts;
 mod verify;
+#[cfg_attr(not(feature = "window"), path = "no_window.rs")]
 mod window;
 mod words;
 
@@ -20,11 +23,11 @@ pub use arguments::{
     Arguments, BenchArguments, Command, ExecutionArgument, OutputArguments, ParallelArguments, QuantizeArgument,
     RunSettings, VerifyArguments,
 };
-pub use logging::open_log;
+#[cfg(feature = "window")]
+pub use log_file::open_log;
 pub use models::ModelsArguments;
 pub use prompts::{PromptsError, read_prompts};
 
-use crate::platform;
 use clap::Parser;
 use exit::NOT_STARTED;
 use std::io::Write;
@@ -34,7 +37,7 @@ pub fn main() -> u8 {
     let arguments = Arguments::parse();
     let opens_window = arguments.command.is_none();
     if opens_window {
-        logging::start_with_file();
+        window::start_logging();
     } else {
         logging::start();
     }
@@ -44,7 +47,7 @@ pub fn main() -> u8 {
             // The error's words are all that is left to say, even where nobody reads them.
             let _ = writeln!(std::io::stderr(), "llmeval: {error:#}");
             if opens_window {
-                platform::show_problem(&format!("{error:#}"));
+                window::show_problem(&error);
             }
             NOT_STARTED
         }

@@ -1,7 +1,8 @@
 //! `llmeval` without a command: the window, or the terminal report where no window can be opened.
 
+use super::arguments::ParallelArguments;
 use super::exit::NOT_STARTED;
-use super::{ParallelArguments, parallel};
+use super::{log_file, parallel};
 use crate::app::{self, Inbox, Loader, Storage, WindowError, World};
 use crate::engine::EngineSettings;
 use crate::evaluation::{LoadOptions, load_model_with};
@@ -63,6 +64,16 @@ pub(super) fn run(runtime: &Runtime, files: Vec<PathBuf>) -> anyhow::Result<u8> 
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The window may have no terminal: what goes wrong is in a file too.
+pub(super) fn start_logging() {
+    log_file::start();
+}
+
+/// Shows `error` to a person who reads no terminal.
+pub(super) fn show_problem(error: &anyhow::Error) {
+    platform::show_problem(&format!("{error:#}"));
 }
 
 /// Becomes the only window, or hands `files` to the one that is; none where this account has no place for a lock, which

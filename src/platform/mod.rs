@@ -1,23 +1,22 @@
-//! What differs between macOS and Linux around the window: the same functions for both. Imports nothing of this crate.
+//! What differs between macOS and Linux: the same functions for both. Imports nothing of this crate.
 //!
-//! All code for macOS alone lies in `macos/`; `linux.rs` has the same functions. A start goes so:
-//! [`SingleInstance::claim`] → [`receive_files`] → the window opens → [`gpu_problem`], [`MenuBar::install`].
+//! `linux.rs` and `macos.rs` have what every build needs, `window/` what is around the window.
 
 mod gpu;
-mod instance;
-mod menu;
+#[cfg(feature = "window")]
+mod window;
 
 #[cfg(not(target_os = "macos"))]
 #[path = "linux.rs"]
 mod system;
 #[cfg(target_os = "macos")]
-#[path = "macos/mod.rs"]
+#[path = "macos.rs"]
 mod system;
 
 pub use gpu::{GpuProblem, missing_kernels};
-pub use instance::{InstanceError, SingleInstance, Start};
-pub use menu::{Entry, MENUS, MenuCommand, Shortcut, Standard};
-pub use system::{
-    MenuBar, MenuError, RENDERER, gpu_problem, is_drawn_by_software, log_folder, receive_files, runtime_folder,
-    show_in_file_manager, show_problem,
+pub use system::{gpu_problem, log_folder};
+#[cfg(feature = "window")]
+pub use window::{
+    Entry, InstanceError, MENUS, MenuBar, MenuCommand, MenuError, RENDERER, Shortcut, SingleInstance, Standard, Start,
+    is_drawn_by_software, receive_files, runtime_folder, show_in_file_manager, show_problem,
 };

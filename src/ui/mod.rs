@@ -6,6 +6,7 @@ mod chart;
 mod controls;
 mod grid;
 mod icons;
+mod long_prompt;
 mod markdown;
 mod notices;
 mod overlay;
@@ -31,7 +32,8 @@ mod verify;
 mod widgets;
 
 pub use grid::GridShape;
-pub use picture::{Picture, scaling_picture};
+pub use picture::scaling_picture;
+pub use raster::Picture;
 pub use theme::{install, stand_still};
 
 use crate::state::{Action, AppState, RunState, View};
@@ -39,9 +41,6 @@ use caches::Caches;
 use egui::{CentralPanel, Panel, ScrollArea, Ui};
 use scene::Scene;
 use sheets::SheetInput;
-
-/// The longest prompt, in bytes, that is laid out in an editor; a longer one is held, but not drawn whole.
-pub const LONGEST_EDITED: usize = 20_000;
 
 /// Draws the window; remembers laid-out text and half-typed input between frames.
 #[derive(Default)]

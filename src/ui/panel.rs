@@ -2,6 +2,7 @@
 
 use super::bidi;
 use super::icons::Icon;
+use super::long_prompt::{self, LONGEST_EDITED};
 use super::scene::Scene;
 use super::stream_text::{Mark, StreamText};
 use super::theme::{self, HALF, Palette, STEP};
@@ -60,8 +61,8 @@ pub fn show_draft(ui: &mut Ui, scene: &mut Scene<'_>, index: u32, rect: Rect) {
             });
         });
         let mut prompt = scene.settings.parallel.prompt(index).to_owned();
-        if prompt.len() > super::LONGEST_EDITED {
-            long_prompt(ui, &mut prompt);
+        if prompt.len() > LONGEST_EDITED {
+            long_prompt::show(ui, &mut prompt);
         } else {
             let height = ui.available_height() - right_to_left::preview_height(&prompt);
             ScrollArea::vertical().id_salt("prompt").auto_shrink(false).max_height(height).show(ui, |ui| {
@@ -77,20 +78,6 @@ pub fn show_draft(ui: &mut Ui, scene: &mut Scene<'_>, index: u32, rect: Rect) {
         if prompt != scene.settings.parallel.prompt(index) {
             scene.settings.set_prompt(index, prompt);
         }
-    });
-}
-
-/// What stands in an editor's place where the prompt is too long to be laid out while typing.
-pub fn long_prompt(ui: &mut Ui, prompt: &mut String) {
-    let beginning = clipped(prompt);
-    ui.horizontal(|ui| {
-        ui.label(theme::title(format!("A prompt of {}", crate::protocol::bytes(prompt.len() as u64))));
-        if ui.button("Clear the prompt").clicked() {
-            prompt.clear();
-        }
-    });
-    ScrollArea::vertical().id_salt("long prompt").auto_shrink(false).min_scrolled_height(0.0).show(ui, |ui| {
-        ui.add(Label::new(theme::caption(ui, beginning)).wrap());
     });
 }
 
@@ -145,7 +132,7 @@ fn prompt(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {
         verify::badge(ui, scene, panel);
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
             let prompt = RichText::new(one_line(&panel.prompt)).color(Palette::of(ui).weak);
-            ui.add(Label::new(prompt).truncate()).on_hover_text(clipped(&panel.prompt));
+            ui.add(Label::new(prompt).truncate()).on_hover_text(widgets::clipped(&panel.prompt));
         });
     });
 }
@@ -265,14 +252,4 @@ fn one_line(text: &str) -> String {
         return bidi::Paragraph::new(&begin, None).row(0..begin.len());
     }
     line.chars().take(240).collect()
-}
-
-/// The beginning of a long text, for hovers and summaries.
-fn clipped(text: &str) -> String {
-    const CHARACTERS: usize = 600;
-    let mut beginning: String = text.chars().take(CHARACTERS).collect();
-    if beginning.len() < text.len() {
-        beginning.push('…');
-    }
-    beginning
 }

@@ -1,6 +1,6 @@
 //! Pasting a very long prompt: it becomes the prompt at once, without an editor laying it out first.
 
-use super::LONGEST_EDITED;
+use super::long_prompt::LONGEST_EDITED;
 use super::panel::draft_id;
 use super::scene::Scene;
 use super::single::{PROMPT_ID, SYSTEM_ID};

@@ -1,20 +1,10 @@
 //! Charts as pictures: drawn by egui into a window that nobody sees, so that a file does not depend on the screen.
 
 use super::chart;
-use super::raster::Raster;
+use super::raster::{Picture, Raster};
 use super::theme::{self, DOUBLE, Palette, STEP};
 use crate::state::ScalingState;
 use egui::{CentralPanel, Context, Frame, Pos2, RawInput, Rect, Theme, Ui, Vec2, ViewportId, vec2};
-
-/// An image, its rows from the top, four bytes a pixel: red, green, blue, opacity.
-pub struct Picture {
-    /// In pixels.
-    pub width: u32,
-    /// In pixels.
-    pub height: u32,
-    /// `4 * width * height` bytes.
-    pub rgba: Vec<u8>,
-}
 
 /// The picture of a sweep, in points.
 const SCALING_SIZE: Vec2 = vec2(1200.0, 480.0);

@@ -3,10 +3,19 @@
 //! Colours are mixed as egui's own painters do: in gamma space, with opacity multiplied in. Pixels on an edge that two
 //! triangles share belong to one of them (the top-left rule), so that nothing is painted twice.
 
-use super::picture::Picture;
 use egui::epaint::{ClippedPrimitive, ImageDelta, Mesh, Primitive, Vertex};
 use egui::{Color32, ColorImage, ImageData, Pos2, Rect, TextureId, TexturesDelta, Vec2, pos2};
 use std::collections::HashMap;
+
+/// An image, its rows from the top, four bytes a pixel: red, green, blue, opacity.
+pub struct Picture {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// `4 * width * height` bytes.
+    pub rgba: Vec<u8>,
+}
 
 /// An image that triangles are painted onto, and the textures that they use.
 pub struct Raster {

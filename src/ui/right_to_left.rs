@@ -1,8 +1,8 @@
 //! Markdown with right-to-left words, which its own layout would set from left to right; and prompts in the order in
 //! which they are read, below the editors that can't show it.
 
-use super::LONGEST_EDITED;
 use super::bidi;
+use super::long_prompt::LONGEST_EDITED;
 use super::stream_text::StreamText;
 use super::theme::{self, DOUBLE, Palette, SMALL_SIZE, STEP};
 use egui::{FontId, ScrollArea, Ui};

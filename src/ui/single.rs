@@ -2,6 +2,7 @@
 
 use super::caches::Caches;
 use super::icons::Icon;
+use super::long_prompt::{self, LONGEST_EDITED};
 use super::scene::Scene;
 use super::theme::{self, DOUBLE, Palette, STEP};
 use super::{right_to_left, stream_area, widgets};
@@ -56,8 +57,8 @@ pub fn show_options(ui: &mut Ui, scene: &mut Scene<'_>) {
         |value| format!("{value:.2}"),
     );
     widgets::section(ui, "System prompt");
-    if single.system.len() > super::LONGEST_EDITED {
-        return super::panel::long_prompt(ui, &mut single.system);
+    if single.system.len() > LONGEST_EDITED {
+        return long_prompt::show(ui, &mut single.system);
     }
     let system = TextEdit::multiline(&mut single.system).desired_rows(3).desired_width(f32::INFINITY);
     let system = system.margin(theme::EDITOR_MARGIN);
@@ -309,8 +310,8 @@ fn prompt(ui: &mut Ui, scene: &mut Scene<'_>, height: f32, rows: usize) {
 
 fn editor(ui: &mut Ui, scene: &mut Scene<'_>, rows: usize) {
     let single = &mut scene.settings.single;
-    if single.prompt.len() > super::LONGEST_EDITED {
-        return super::panel::long_prompt(ui, &mut single.prompt);
+    if single.prompt.len() > LONGEST_EDITED {
+        return long_prompt::show(ui, &mut single.prompt);
     }
     let height = ui.available_height() - right_to_left::preview_height(&single.prompt);
     let scroll = ScrollArea::vertical().id_salt("prompt").auto_shrink(false).max_height(height);

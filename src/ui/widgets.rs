@@ -337,3 +337,13 @@ pub fn focus_ring(ui: &Ui, response: &Response, rect: Rect) {
         ui.painter().rect_stroke(rect, CornerRadius::same(6), stroke, egui::StrokeKind::Outside);
     }
 }
+
+/// The beginning of a long text, for hovers and summaries.
+pub fn clipped(text: &str) -> String {
+    const CHARACTERS: usize = 600;
+    let mut beginning: String = text.chars().take(CHARACTERS).collect();
+    if beginning.len() < text.len() {
+        beginning.push('…');
+    }
+    beginning
+}

@@ -1,6 +1,6 @@
 //! The question before another model takes the place of one that is at work.
 
-use super::heading;
+use super::parts::heading;
 use crate::protocol::ModelSource;
 use crate::state::{ModelAction, Show, short_name};
 use crate::ui::scene::Scene;

@@ -2,17 +2,16 @@
 
 mod confirm;
 mod models;
+mod parts;
 mod presets;
 mod recent;
 mod settings;
 mod shortcuts;
 
-use super::icons::Icon;
 use super::scene::Scene;
-use super::theme::{self, SHEET_WIDTH, STEP};
-use super::widgets;
+use super::theme::SHEET_WIDTH;
 use crate::state::{Sheet, Show};
-use egui::{Align, Id, Layout, Modal, Ui};
+use egui::{Id, Modal, Ui};
 
 pub use models::ModelsSheet;
 
@@ -43,45 +42,4 @@ pub fn show(ui: &Ui, scene: &mut Scene<'_>, input: &mut SheetInput) {
     if response.should_close() {
         scene.show(Show::Sheet(None));
     }
-}
-
-/// A sheet's title with its close button.
-fn heading(ui: &mut Ui, scene: &mut Scene<'_>, title: &str) {
-    ui.horizontal(|ui| {
-        ui.heading(title);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if widgets::icon_button(ui, Icon::Close, "Close", true).clicked() {
-                scene.show(Show::Sheet(None));
-            }
-        });
-    });
-    ui.add_space(STEP);
-}
-
-/// A line of a list that can be chosen: a title, a detail below, and badges on the right. Returns whether it was.
-fn choice(ui: &mut Ui, name: &str, is_chosen: bool, contents: impl FnOnce(&mut Ui)) -> bool {
-    use egui::accesskit::Role;
-    use egui::{CornerRadius, Sense, UiBuilder, WidgetInfo};
-    let palette = theme::Palette::of(ui);
-    let builder = UiBuilder::new().sense(Sense::click());
-    let place = ui.painter().add(egui::Shape::Noop);
-    let response = ui
-        .scope_builder(builder, |ui| {
-            egui::Frame::new().inner_margin(egui::Margin::symmetric(12, 8)).show(ui, |ui| {
-                ui.set_width(ui.available_width());
-                ui.spacing_mut().item_spacing.y = 2.0;
-                contents(ui);
-            });
-        })
-        .response;
-    response.widget_info(|| WidgetInfo::selected(Role::Button, ui.is_enabled(), is_chosen, name));
-    let fill = if is_chosen {
-        palette.accent_faint
-    } else if response.hovered() || response.has_focus() {
-        palette.control
-    } else {
-        palette.sunken
-    };
-    ui.painter().set(place, egui::Shape::rect_filled(response.rect, CornerRadius::same(6), fill));
-    response.clicked()
 }

@@ -1,6 +1,6 @@
 //! The model picker.
 
-use super::{choice, heading};
+use super::parts::{choice, heading};
 use crate::protocol::{ModelSource, Packing};
 use crate::state::{ModelAction, Show, note, place, stops};
 use crate::ui::scene::Scene;

@@ -1,6 +1,6 @@
 //! The example prompts.
 
-use super::{choice, heading};
+use super::parts::{choice, heading};
 use crate::state::{Show, View};
 use crate::ui::scene::Scene;
 use crate::ui::theme::{self, Palette};

@@ -1,6 +1,6 @@
 //! The runs that ended, newest first.
 
-use super::{choice, heading};
+use super::parts::{choice, heading};
 use crate::state::{FileAction, Show};
 use crate::ui::scene::Scene;
 use crate::ui::theme::{self, STEP};

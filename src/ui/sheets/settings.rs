@@ -1,6 +1,6 @@
 //! Theme and zoom.
 
-use super::heading;
+use super::parts::heading;
 use crate::state::{Settings, ThemeChoice};
 use crate::ui::scene::Scene;
 use crate::ui::theme::STEP;

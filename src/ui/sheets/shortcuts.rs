@@ -1,6 +1,6 @@
 //! The keyboard's ways.
 
-use super::heading;
+use super::parts::heading;
 use crate::ui::scene::Scene;
 use crate::ui::shortcuts;
 use crate::ui::theme;

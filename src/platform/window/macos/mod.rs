@@ -1,4 +1,4 @@
-//! macOS: menu bar, files opened from the Finder, Metal, and the system's folders.
+//! macOS: menu bar, files opened from the Finder, dialogs for who reads no terminal.
 
 mod defaults;
 mod menu;
@@ -7,10 +7,8 @@ mod open_files;
 pub use menu::{MenuBar, MenuError};
 pub use open_files::receive_files;
 
-use super::{GpuProblem, missing_kernels};
 use directories::BaseDirs;
 use eframe::CreationContext;
-use objc2_metal::MTLCreateSystemDefaultDevice;
 use std::io;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
@@ -19,27 +17,12 @@ use std::process::Command;
 /// The process that starts what a person opens in the Finder or the Dock.
 const LAUNCHD: u32 = 1;
 
-/// Why MLX can't compute on the GPU. Ask before MLX is first used: MLX ends the process where Metal is missing.
-pub fn gpu_problem() -> Option<GpuProblem> {
-    let missing = std::env::current_exe().ok().and_then(|executable| missing_kernels(&executable));
-    match missing {
-        Some(kernels) => Some(GpuProblem::NoKernels(kernels)),
-        None if MTLCreateSystemDefaultDevice().is_none() => Some(GpuProblem::NoDevice),
-        None => None,
-    }
-}
-
 /// What draws the window: Metal, through wgpu.
 pub const RENDERER: eframe::Renderer = eframe::Renderer::Wgpu;
 
 /// Whether the processor itself draws the window: never on macOS, where Metal does.
 pub fn is_drawn_by_software(_context: &CreationContext<'_>) -> bool {
     false
-}
-
-/// Where log files go: `~/Library/Logs/LLMEval`. None where the system knows no home.
-pub fn log_folder() -> Option<PathBuf> {
-    Some(BaseDirs::new()?.home_dir().join("Library/Logs/LLMEval"))
 }
 
 /// Where lock and socket of the running program lie: not in the temporary folder, where macOS deletes what nobody
