@@ -20,6 +20,8 @@ mod engine;
 mod exact;
 /// GGUF headers are checked before MLX sees the file.
 mod gguf;
+/// Several loaded models in one process, and memory that counts all of them.
+mod loaded_models;
 /// A hub on this machine for tests of downloads.
 mod local_hub;
 /// A model's folder is complete before anything is loaded.
