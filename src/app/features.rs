@@ -46,7 +46,7 @@ features! {
     single: Single,
     /// A model on its way.
     loading: ModelLoading,
-    /// Stall budget and cache limit on their way to the engine.
+    /// Stall budget and cache limit on their way to the engines.
     tuning: EngineTuning,
     /// The menu bar.
     menu: Menu,

@@ -26,6 +26,7 @@ impl Feature for MachineMemory {
         if let Some(watched) = &self.watched {
             state.machine = *watched.borrow();
         }
+        state.held = shell.models.held();
         if let Some(model) = shell.models.current() {
             state.memory = MemoryCard {
                 figures: model.engine().memory(),

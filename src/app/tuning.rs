@@ -1,19 +1,19 @@
-//! What a person set about the engine, on its way from the controls to the loaded model.
+//! What a person set about the engine, on its way from the controls to the loaded models.
 
 use super::feature::Feature;
 use super::shell::Shell;
 use crate::engine::EngineSettings;
 use std::time::Duration;
 
-/// Stall budget and cache limit on their way to the engine.
+/// Stall budget and cache limit on their way to the engines.
 #[derive(Default)]
 pub struct EngineTuning {
-    /// Which model's engine was told, and what.
+    /// How many models had been loaded, and what their engines were told.
     told: Option<(u64, EngineSettings)>,
 }
 
 impl Feature for EngineTuning {
-    /// Tells the engine what has changed, or all of it where the model is another one.
+    /// Tells the engines what has changed, and a model that has come all of it.
     fn take_in(&mut self, shell: &mut Shell) {
         let settings = &shell.state.settings;
         let wanted = EngineSettings {
@@ -21,10 +21,14 @@ impl Feature for EngineTuning {
             cache_limit: settings.parallel.cache_limit(),
             ..EngineSettings::default()
         };
-        let telling = Some((shell.models.number(), wanted));
-        let Some(model) = shell.models.current().filter(|_| self.told != telling) else { return };
-        // An engine that is gone shows in the next session's own error.
-        let _ = model.engine().configure(wanted);
+        let telling = Some((shell.models.loads(), wanted));
+        if self.told == telling {
+            return;
+        }
+        for model in shell.models.all() {
+            // An engine that is gone shows in the next session's own error.
+            let _ = model.engine().configure(wanted);
+        }
         self.told = telling;
     }
 }

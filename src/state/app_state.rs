@@ -5,8 +5,8 @@ use super::{
     Sheet, Show, SingleState, Verification, View,
 };
 use crate::protocol::{
-    Execution, ListedModel, MachineMemory, MemoryPrediction, ModelSummary, Packing, ParallelConfig, RunReport,
-    SessionId,
+    Execution, HeldMemory, ListedModel, MachineMemory, MemoryPrediction, ModelSummary, Packing, ParallelConfig,
+    RunReport, SessionId,
 };
 use std::path::PathBuf;
 
@@ -67,6 +67,8 @@ pub struct AppState {
     pub memory: MemoryCard,
     /// The machine's memory.
     pub machine: MachineMemory,
+    /// What other models, and runs over them, take of it.
+    pub held: HeldMemory,
     /// A file dialog is open: another one has to wait.
     pub dialog_is_open: bool,
 }
@@ -204,7 +206,7 @@ impl AppState {
     fn prediction_of(&self, config: &ParallelConfig) -> Option<MemoryPrediction> {
         let model = self.model.loaded()?;
         // The machine's memory is not known in the first moments.
-        (self.machine.total > 0).then(|| MemoryPrediction::of(config, &model.facts, self.machine))
+        (self.machine.total > 0).then(|| MemoryPrediction::of(config, &model.facts, self.machine).beside(self.held))
     }
 
     /// Whether the controls were moved since the run on show was started: they apply to the next one.

@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, LoadScript, Setting};
 use crate::support::scripted::Script;
-use llmeval::protocol::{FileProgress, LoadProgress, ModelSource, Packing};
+use llmeval::protocol::{FileProgress, HeldMemory, LoadProgress, MachineMemory, ModelSource, Packing};
 use llmeval::state::{ModelState, Sheet};
 use std::time::Duration;
 
@@ -195,4 +195,16 @@ fn loading_another_model_while_a_run_is_on_asks_first() {
     bench.wait("the end", |state| !state.run_is_active() && state.model.loaded().is_some());
     assert_eq!(bench.sources().len(), 2);
     assert_eq!(bench.run_files().len(), 1, "what the stopped run gave is kept");
+}
+
+#[test]
+fn a_run_that_fits_only_without_what_other_loaded_models_were_promised_is_refused() {
+    let mut state = Bench::open(Setting::default()).state().clone();
+    state.machine = MachineMemory { total: 16_000_000_000, available: 1_000_000_000 };
+    state.held = HeldMemory::default();
+    assert_eq!(state.run_obstacle(), None);
+    state.held.kv_caches = 1_000_000_000;
+    let refusal = state.run_obstacle().unwrap_or_default();
+    assert!(refusal.contains("other models and runs 1.0 GB"), "{refusal}");
+    assert!(state.scaling_obstacle().is_some_and(|refusal| refusal.contains("other models and runs 1.0 GB")));
 }
