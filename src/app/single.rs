@@ -61,42 +61,6 @@ impl Drop for LiveSingle {
     }
 }
 
-/// The single prompt.
-#[derive(Default)]
-pub struct Single {
-    live: Option<LiveSingle>,
-}
-
-impl Single {
-    /// Answers the prompt, unless something is on.
-    pub fn generate(&mut self, shell: &mut Shell) {
-        let Some(model) = shell.models.current().filter(|_| !shell.state.is_busy()) else { return };
-        match LiveSingle::start(model, &shell.state.settings.single, shell.pace.wake()) {
-            Ok(live) => {
-                self.live = Some(live);
-                shell.state.single.start();
-            }
-            Err(message) => shell.state.notify(Tone::Problem, message),
-        }
-    }
-}
-
-impl Feature for Single {
-    fn take_in(&mut self, shell: &mut Shell) {
-        if let Some(live) = &mut self.live
-            && !live.drain(&mut shell.state.single)
-        {
-            self.live = None;
-        }
-    }
-
-    fn stop(&mut self, _shell: &mut Shell) {
-        if let Some(live) = &self.live {
-            live.stop();
-        }
-    }
-}
-
 /// The window's end of the answer: first the update, then the wake-up.
 struct Teller {
     sender: mpsc::Sender<(Instant, SingleUpdate)>,
@@ -260,4 +224,40 @@ fn ended(result: &EvaluationResult) -> SingleUpdate {
 /// Another seed at every press of Generate.
 fn seed_of_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// The single prompt.
+#[derive(Default)]
+pub struct Single {
+    live: Option<LiveSingle>,
+}
+
+impl Single {
+    /// Answers the prompt, unless something is on.
+    pub fn generate(&mut self, shell: &mut Shell) {
+        let Some(model) = shell.models.current().filter(|_| !shell.state.is_busy()) else { return };
+        match LiveSingle::start(model, &shell.state.settings.single, shell.pace.wake()) {
+            Ok(live) => {
+                self.live = Some(live);
+                shell.state.single.start();
+            }
+            Err(message) => shell.state.notify(Tone::Problem, message),
+        }
+    }
+}
+
+impl Feature for Single {
+    fn take_in(&mut self, shell: &mut Shell) {
+        if let Some(live) = &mut self.live
+            && !live.drain(&mut shell.state.single)
+        {
+            self.live = None;
+        }
+    }
+
+    fn stop(&mut self, _shell: &mut Shell) {
+        if let Some(live) = &self.live {
+            live.stop();
+        }
+    }
 }
