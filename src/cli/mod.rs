@@ -15,9 +15,13 @@ mod parallel;
 mod progress;
 mod prompts;
 mod verify;
-#[cfg_attr(not(feature = "window"), path = "no_window.rs")]
-mod window;
 mod words;
+
+#[cfg(not(feature = "window"))]
+#[path = "no_window.rs"]
+mod window;
+#[cfg(feature = "window")]
+mod window;
 
 pub use arguments::{
     Arguments, BenchArguments, Command, ExecutionArgument, OutputArguments, ParallelArguments, QuantizeArgument,
