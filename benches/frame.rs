@@ -42,7 +42,7 @@ fn measure(width: f32, height: f32) -> Vec<Duration> {
             for session in 0..SESSIONS {
                 run.apply(token(session, TOKENS + frame, at_s));
             }
-            run.tick(at_s, 0);
+            run.tick(at_s, None);
         }
         let input = RawInput {
             screen_rect: Some(Rect::from_min_size(pos2(0.0, 0.0), vec2(width, height))),

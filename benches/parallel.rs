@@ -44,7 +44,7 @@ async fn throughput(model: &LoadedModel) -> Outcome<()> {
             let report = run(model, execution, sessions).await?;
             whole[place].push(report.tokens_per_second);
             decode[place].push(decode_tokens_per_second(&report));
-            peak_bytes = peak_bytes.max(report.peak_memory_bytes);
+            peak_bytes = peak_bytes.max(report.peak_memory_bytes.unwrap_or_default());
         }
     }
     let [one, serialized, batched] = whole.map(median);

@@ -19,7 +19,7 @@ async fn main() -> Result<(), EvaluationError> {
     let stops = run.stop_handle();
     while let Some(update) = updates.recv().await {
         match update.kind {
-            UpdateKind::Submitted { prompt_tokens } => {
+            UpdateKind::Submitted { prompt_tokens: Some(prompt_tokens) } => {
                 writeln!(stdout(), "{:6.2} s  session {}: {prompt_tokens} prompt tokens", update.at_s, update.id)?;
             }
             UpdateKind::Tokens { text, tokens } => {
@@ -31,7 +31,7 @@ async fn main() -> Result<(), EvaluationError> {
             UpdateKind::Ended(result) => {
                 writeln!(stdout(), "{:6.2} s  session {}: {}", update.at_s, update.id, result.finish_reason)?;
             }
-            UpdateKind::Prefill { .. } => {}
+            _ => {}
         }
     }
     let report = run.finish().await;

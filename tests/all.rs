@@ -7,6 +7,8 @@ mod architecture;
 mod bad_models;
 /// The real binary on a tiny model: options, JSON, exit codes, Ctrl-C.
 mod command_line;
+/// Conversations: rounds, thoughts and tool calls, without a window.
+mod conversation;
 /// A dense checkpoint is quantised as mlx-lm's converter does.
 mod convert;
 /// Downloads end with whole and right files, or say why not.
@@ -49,6 +51,8 @@ mod scheduler;
 mod session;
 /// Layers with a sliding window don't see what lies before it.
 mod sliding_window;
+/// Sessions on an engine that is elsewhere and tells less.
+mod sources;
 /// The starter model is the one that set-up wrote.
 mod starter;
 /// What several topics need.

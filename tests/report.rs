@@ -1,8 +1,8 @@
 //! The console report, character for character.
 
 use llmeval::protocol::{
-    DeviceKind, EvaluationResult, FinishReason, ModelFacts, ModelSource, ModelSummary, ParallelConfig, RunReport,
-    SessionId, Timeline,
+    DeviceKind, EvaluationResult, FinishReason, ModelFacts, ModelSource, ModelSummary, Origin, ParallelConfig,
+    RunReport, SessionId, Timeline,
 };
 use llmeval::session::report;
 
@@ -31,8 +31,9 @@ fn summary() -> ModelSummary {
 fn result(config: &ParallelConfig, id: u32, rate: f64, tokens: u32, duration_s: f64, text: &str) -> EvaluationResult {
     EvaluationResult {
         id: SessionId(id),
+        origin: Origin::local(summary().name),
         prompt: config.prompt(id).to_owned(),
-        prompt_tokens: 20,
+        prompt_tokens: Some(20),
         seed: u64::from(id) * 1000,
         temperature: config.temperature,
         text: text.to_owned(),
@@ -48,6 +49,29 @@ fn result(config: &ParallelConfig, id: u32, rate: f64, tokens: u32, duration_s: 
     }
 }
 
+/// The report of a run over the one loaded model.
+fn report_of(config: ParallelConfig, sessions: Vec<EvaluationResult>) -> RunReport {
+    let models = [(Origin::local(summary().name), Some(summary()))];
+    RunReport::new(&models, config, sessions, Some(1_000_000_000))
+}
+
+#[test]
+fn a_report_from_before_engines_were_named_opens_as_it_was() {
+    let report = report_of(ParallelConfig::default(), vec![result(&ParallelConfig::default(), 0, 45.0, 9, 2.0, "Yes")]);
+    let mut json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["sessions"][0]["model"], "mlx-community/Qwen3-1.7B-4bit");
+    assert_eq!(json["sessions"][0]["engine"], "llmeval");
+    assert_eq!((&json["peak_memory_bytes"], &json["device"]), (&1_000_000_000.into(), &"gpu".into()));
+    let session = json["sessions"][0].as_object_mut().unwrap();
+    session.remove("model");
+    session.remove("engine");
+    let old = json.to_string();
+    let opened = llmeval::state::read_report(&old).unwrap();
+    assert_eq!(opened.sessions[0].origin, Origin::default());
+    assert_eq!((opened.sessions[0].prompt_tokens, opened.peak_memory_bytes), (Some(20), Some(1_000_000_000)));
+    assert_eq!(serde_json::to_value(&opened).unwrap(), json, "and is written again as it was");
+}
+
 #[test]
 fn the_report_is_the_demos_line_for_line() {
     let config = ParallelConfig { model: summary().source, ..ParallelConfig::default() };
@@ -56,7 +80,7 @@ fn the_report_is_the_demos_line_for_line() {
         result(&config, 1, 42.15, 87, 2.06, "A neural network is a web of simple switches"),
         result(&config, 2, 48.92, 95, 1.94, "AI is the broader field"),
     ];
-    let mut report = RunReport::new(&summary(), config.clone(), sessions, 1_000_000_000);
+    let mut report = report_of(config.clone(), sessions);
     report.wall_time_s = 2.45;
     let mut text = report::opening(&config, &report.model);
     report.sessions.iter().for_each(|session| text.push_str(&report::ended(session)));
@@ -76,7 +100,7 @@ fn a_failed_and_a_stopped_session_say_so() {
         ..result(&config, 1, 0.0, 0, 0.1, "")
     };
     assert_eq!(report::ended(&failed), "❌ Session 1 failed: the device is out of memory\n");
-    let results = report::results(&RunReport::new(&summary(), config, vec![stopped, failed], 0));
+    let results = report::results(&report_of(config, vec![stopped, failed]));
     assert!(results.contains("   💬 Generated: ...\n   ❌ Error: the device is out of memory\n"), "{results}");
 }
 

@@ -89,7 +89,7 @@ impl LiveRun {
             run.apply(update);
         }
         let running_s = self.zero.map_or(0.0, |zero| zero.elapsed().as_secs_f64());
-        run.tick(running_s, self.model.engine().memory().peak);
+        run.tick(running_s, Some(self.model.engine().memory().peak));
     }
 
     /// What the run gave, once, after its last update was taken in.

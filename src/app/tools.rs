@@ -1,10 +1,30 @@
 //! The three tools that a model may call: the time and arithmetic are real, the weather is sample data and says so.
 
+use crate::session::Tools;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The tools as chat templates take them.
-pub fn definitions() -> Vec<Value> {
+/// The window's tools.
+pub struct WindowTools;
+
+impl Tools for WindowTools {
+    fn definitions(&self) -> Vec<Value> {
+        definitions()
+    }
+
+    fn run(&self, name: &str, arguments: &str) -> Result<String, String> {
+        match name {
+            "get_time" => {
+                Ok(json!({ "time": chrono::Local::now().format("%A, %Y-%m-%d %H:%M:%S %:z").to_string() }).to_string())
+            }
+            "calculate" => calculate(&read(name, arguments)?),
+            "get_weather" => Ok(weather(&read(name, arguments)?)),
+            _ => Err(format!("there is no tool {name:?}; there are get_time, calculate and get_weather")),
+        }
+    }
+}
+
+fn definitions() -> Vec<Value> {
     vec![
         function("get_time", "The date and time now, where the person is.", json!({}), &[]),
         function(
@@ -35,18 +55,6 @@ fn function(name: &str, description: &str, properties: Value, required: &[&str])
             "parameters": { "type": "object", "properties": properties, "required": required },
         },
     })
-}
-
-/// Runs a tool; `arguments` is a JSON object. What it gives goes to the model, an error too, so that it can try again.
-pub fn run(name: &str, arguments: &str) -> Result<String, String> {
-    match name {
-        "get_time" => {
-            Ok(json!({ "time": chrono::Local::now().format("%A, %Y-%m-%d %H:%M:%S %:z").to_string() }).to_string())
-        }
-        "calculate" => calculate(&read(name, arguments)?),
-        "get_weather" => Ok(weather(&read(name, arguments)?)),
-        _ => Err(format!("there is no tool {name:?}; there are get_time, calculate and get_weather")),
-    }
 }
 
 fn read<'a, T: Deserialize<'a>>(name: &str, arguments: &'a str) -> Result<T, String> {

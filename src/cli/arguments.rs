@@ -6,7 +6,7 @@ use crate::engine::EngineSettings;
 use crate::evaluation::LoadOptions;
 use crate::hub::sampling_defaults;
 use crate::model::Quantization;
-use crate::protocol::{Execution, ModelSource, ParallelConfig};
+use crate::protocol::{Execution, ModelSource, ParallelConfig, SamplingDefaults};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -226,29 +226,33 @@ impl RunSettings {
             prompts.extend(read_prompts(file)?);
         }
         let model = ModelSource::parse(&self.model);
-        let (usual, advised) = (ParallelConfig::default(), sampling_defaults(&model));
-        Ok(ParallelConfig {
+        let advised = sampling_defaults(&model);
+        let config = ParallelConfig {
             sessions,
             model,
             prompts,
             system: self.system.clone(),
             max_tokens: self.max_tokens,
-            temperature: self.temperature.or(advised.temperature).unwrap_or(usual.temperature),
-            temperatures: None,
-            top_p: self.top_p.or(advised.top_p).unwrap_or(usual.top_p),
-            top_k: self.top_k.or(advised.top_k).unwrap_or(usual.top_k),
-            min_p: self.min_p.or(advised.min_p).unwrap_or(usual.min_p),
-            repetition_penalty: self
-                .repetition_penalty
-                .or(advised.repetition_penalty)
-                .unwrap_or(usual.repetition_penalty),
             seed: self.seed,
             stop: self.stop.clone(),
             execution,
             cache_limit_mb: self.cache_limit,
             raw: self.raw,
             thinking: self.thinking,
-        })
+            ..ParallelConfig::default()
+        };
+        Ok(config.sampled(advised).sampled(self.sampling()))
+    }
+
+    /// What the person said of sampling.
+    fn sampling(&self) -> SamplingDefaults {
+        SamplingDefaults {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+        }
     }
 
     /// What the load is asked for besides the model.

@@ -5,7 +5,7 @@ use super::exit::{FAILED, INTERRUPTED};
 use super::interrupt::Interrupt;
 use super::load::load;
 use super::progress::RunBar;
-use crate::protocol::{Execution, ModelSummary, ScalingRow};
+use crate::protocol::{Execution, ModelSummary, ScalingRow, rate};
 use crate::session::scaling::{check, scaling};
 use std::io::{self, Write};
 
@@ -52,15 +52,15 @@ fn table(model: &ModelSummary, max_tokens: u32, rows: &[ScalingRow]) -> String {
     );
     for row in rows {
         let speed_up = row.speed_up.map_or_else(String::new, |speed_up| format!("{speed_up:.2} ×"));
+        let peak = row.peak_memory_bytes.map_or_else(String::new, |peak| format!("{:.0}", peak as f64 / 1e6));
         text.push_str(&format!(
-            "| {} | {} | {:.1} | {:.1} | {:.0} | {:.0} | {:.0} | {speed_up} |\n",
+            "| {} | {} | {} | {} | {:.0} | {:.0} | {peak} | {speed_up} |\n",
             row.execution,
             row.sessions,
-            row.tokens_per_second,
-            row.tokens_per_second_per_session,
+            rate(row.tokens_per_second),
+            rate(row.tokens_per_second_per_session),
             row.time_to_first_token_p50_ms,
             row.time_to_first_token_p95_ms,
-            row.peak_memory_bytes as f64 / 1e6,
         ));
     }
     text

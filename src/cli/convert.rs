@@ -3,11 +3,11 @@
 use super::exit::INTERRUPTED;
 use super::interrupt::Interrupt;
 use super::progress::{LoadBar, RunBar};
-use super::words::{bytes, count, print_json};
+use super::words::print_json;
 use crate::hub::{ModelFiles, resolve};
 use crate::model::{ConvertError, Converted, ModelError, Quantization, convert};
 use crate::platform;
-use crate::protocol::ModelSource;
+use crate::protocol::{self, ModelSource, bytes};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::{self, Write};
@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: ConvertArguments, json: bool) -> anyhow::Resu
                 }));
             }
             let bits = weight_bytes as f64 * 8.0 / parameters.max(1) as f64;
-            let (parameters, weights) = (count(parameters), bytes(weight_bytes));
+            let (parameters, weights) = (protocol::parameters(parameters), bytes(weight_bytes));
             writeln!(
                 io::stdout(),
                 "{} holds {parameters} parameters in {weights}, {bits:.2} bits each",

@@ -4,10 +4,12 @@ use super::convert::{self, ConvertArguments};
 use super::exit::INTERRUPTED;
 use super::interrupt::Interrupt;
 use super::progress::LoadBar;
-use super::words::{bytes, count, print_json};
+use super::words::print_json;
 use crate::hub::{Hub, HubError, HubSettings, Machine, ModelFiles, Token, inspect, resolve, sampling_defaults};
 use crate::model::{ComputeDevice, check, check_config, supported_architectures};
-use crate::protocol::{ListedModel, MEMORY_TOKENS, ModelCard, ModelSource, OnDisk, SamplingDefaults};
+use crate::protocol::{
+    ListedModel, MEMORY_TOKENS, ModelCard, ModelSource, OnDisk, SamplingDefaults, bytes, parameters,
+};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -95,10 +97,10 @@ fn list(query: &str, json: bool) -> anyhow::Result<u8> {
             Some([one, eight]) => format!("{} / {}", bytes(one), bytes(eight)),
             None => String::new(),
         };
-        let (parameters, download) = (row.parameters.map(count), row.download_bytes.map(bytes));
-        let (parameters, download) = (parameters.unwrap_or_default(), download.unwrap_or_default());
+        let count = row.parameters.map(parameters).unwrap_or_default();
+        let download = row.download_bytes.map(bytes).unwrap_or_default();
         let here = row.here();
-        writeln!(stdout, "{:<47}{parameters:>11}{download:>10}{memory:>20}  {here}", row.model)?;
+        writeln!(stdout, "{:<47}{count:>11}{download:>10}{memory:>20}  {here}", row.model)?;
     }
     writeln!(
         stdout,
@@ -266,7 +268,7 @@ impl Info {
         let rows = [
             ("Model", self.model.clone()),
             ("Architecture", self.card.architecture.clone()),
-            ("Parameters", count(footprint.parameters)),
+            ("Parameters", parameters(footprint.parameters)),
             ("Weights", format!("{}, {}", bytes(footprint.weight_bytes), self.card.quantization)),
             ("Context", format!("{} tokens", footprint.context_length)),
             ("Chat template", template.to_owned()),

@@ -1,7 +1,6 @@
 //! Progress of download and load, on a terminal only.
 
-use super::words::bytes;
-use crate::protocol::LoadProgress;
+use crate::protocol::{LoadProgress, bytes};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 

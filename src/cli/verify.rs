@@ -38,21 +38,27 @@ fn table(report: &VerifyReport) -> String {
     let mut text = format!(
         "{}, {} execution: {} sessions, {} rounds\n\n| round | session | joined after | tokens | verdict |\n\
          |---|---|---|---|---|\n",
-        report.model, report.execution, report.config.sessions, report.rounds
+        report.origin, report.execution, report.config.sessions, report.rounds
     );
     for Comparison { round, id, tokens, joined_after, cancelled, verdict } in &report.comparisons {
         let cancelled = if *cancelled { ", cancelled" } else { "" };
         text.push_str(&format!("| {round} | {id} | {joined_after} | {tokens}{cancelled} | {} |\n", words(verdict)));
     }
-    let equal = report.comparisons.iter().filter(|comparison| comparison.verdict == Verdict::Equal).count();
-    let all = report.comparisons.len();
-    text.push_str(&format!("\n{equal} of {all} equal to the same session alone, tokens and logits, bit for bit\n"));
+    let verdicts = || report.comparisons.iter().map(|comparison| &comparison.verdict);
+    let (equal, all) = (verdicts().filter(|verdict| verdict.is_equal()).count(), report.comparisons.len());
+    let compared = match verdicts().any(|verdict| matches!(verdict, Verdict::TextEqual | Verdict::TextDiffers(_))) {
+        true => "in their texts: this engine tells no token ids",
+        false => "tokens and logits, bit for bit",
+    };
+    text.push_str(&format!("\n{equal} of {all} equal to the same session alone, {compared}\n"));
     text
 }
 
 fn words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Equal => "equal".to_owned(),
+        Verdict::TextEqual => "same text".to_owned(),
+        Verdict::TextDiffers(character) => format!("texts differ from character {character} on"),
         Verdict::TokensDiffer(position) => format!("tokens differ from {position} on"),
         Verdict::LogitsDiffer(position) => format!("tokens equal, logits differ from {position} on"),
         Verdict::Failed(error) => format!("failed: {error}"),

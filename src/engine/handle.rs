@@ -4,6 +4,7 @@ use super::command::{Command, Submission, Wishes};
 use super::settings::EngineSettings;
 use crate::protocol::{EngineEvent, Execution, MemoryFigures, SessionRequest};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 /// The engine's thread has ended; the model must be loaded again.
@@ -105,6 +106,11 @@ impl EventStream {
     /// The next event; none after the last one, after [`EventStream::close`], or if the engine's thread has died.
     pub async fn next(&mut self) -> Option<EngineEvent> {
         self.0.recv().await
+    }
+
+    /// [`EventStream::next`] for whoever polls.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<EngineEvent>> {
+        self.0.poll_recv(context)
     }
 
     /// The next event where one is here already.

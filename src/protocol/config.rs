@@ -1,6 +1,6 @@
 //! The settings of a parallel run; everything that is needed to run it again.
 
-use super::{Execution, InvalidSampling, ModelSource, Sampling, session_seed};
+use super::{Execution, InvalidSampling, ModelSource, Sampling, SamplingDefaults, session_seed};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -69,11 +69,28 @@ impl ParallelConfig {
         self.cache_limit_mb.saturating_mul(1_000_000)
     }
 
+    /// The temperature of session `index`.
+    pub fn temperature_of(&self, index: u32) -> f32 {
+        let ladder = self.temperatures.as_ref().and_then(|ladder| ladder.get(index as usize));
+        ladder.copied().unwrap_or(self.temperature)
+    }
+
+    /// The same run, sampling as `chosen` says; what that leaves open stays.
+    pub fn sampled(self, chosen: SamplingDefaults) -> Self {
+        Self {
+            temperature: chosen.temperature.unwrap_or(self.temperature),
+            top_p: chosen.top_p.unwrap_or(self.top_p),
+            top_k: chosen.top_k.unwrap_or(self.top_k),
+            min_p: chosen.min_p.unwrap_or(self.min_p),
+            repetition_penalty: chosen.repetition_penalty.unwrap_or(self.repetition_penalty),
+            ..self
+        }
+    }
+
     /// How session `index` samples.
     pub fn sampling(&self, index: u32) -> Result<Sampling, InvalidSampling> {
-        let ladder = self.temperatures.as_ref().and_then(|ladder| ladder.get(index as usize));
         Sampling::new(
-            ladder.copied().unwrap_or(self.temperature),
+            self.temperature_of(index),
             self.top_p,
             self.top_k,
             self.min_p,

@@ -1,6 +1,6 @@
 //! What a run gave: one result a session, one report a run. The report is what `--json` prints and the window exports.
 
-use super::{DeviceKind, Execution, FinishReason, ParallelConfig, Replay, SessionId};
+use super::{DeviceKind, Execution, FinishReason, Origin, ParallelConfig, Replay, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// When a session's stretches began, in seconds from the run's first submit.
@@ -23,19 +23,23 @@ pub struct Timeline {
 pub struct EvaluationResult {
     /// The session's number.
     pub id: SessionId,
+    /// Which model on which engine; in JSON two fields, `model` and `engine`, beside the rest.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The prompt as the person wrote it.
     pub prompt: String,
-    /// Prompt tokens, counted after the chat template.
-    pub prompt_tokens: u32,
+    /// Prompt tokens, counted after the chat template; none where the engine doesn't tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u32>,
     /// Where its random numbers began.
     pub seed: u64,
     /// 0 is greedy.
     pub temperature: f32,
     /// The text, without stop strings.
     pub text: String,
-    /// The answer's token ids.
+    /// The answer's token ids; empty where the engine doesn't tell them.
     pub token_ids: Vec<u32>,
-    /// How many ids these are.
+    /// How many tokens came, as the engine counts them.
     pub tokens: u32,
     /// From submit to the first token out, queueing included; none where no token came.
     pub time_to_first_token_ms: Option<f64>,
@@ -54,13 +58,14 @@ pub struct EvaluationResult {
     pub replay: Option<Replay>,
 }
 
-/// What a run gave, and all that is needed to run it again.
+/// What a run gave, and all that is needed to run it again. What an engine elsewhere doesn't tell is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
-    /// The model's name.
+    /// The model's name; where sessions ran on several, all names with commas between.
     pub model: String,
     /// Weights counted as if they were not quantised.
-    pub parameters: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
     /// How decode steps shared the device.
     pub execution: Execution,
     /// The cohort width, where they shared it exactly.
@@ -70,9 +75,11 @@ pub struct RunReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packed_bits: Option<u32>,
     /// Where it computed.
-    pub device: DeviceKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceKind>,
     /// Seconds from opening the model's files to evaluated weights.
-    pub load_seconds: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_seconds: Option<f64>,
     /// The sessions, in order of their numbers.
     pub sessions: Vec<EvaluationResult>,
     /// The sum of the sessions' tokens.
@@ -84,7 +91,8 @@ pub struct RunReport {
     /// The mean of the sessions' tokens/s.
     pub average_tokens_per_second: f64,
     /// The most bytes MLX had active at once.
-    pub peak_memory_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
     /// The settings.
     pub config: ParallelConfig,
 }

@@ -18,8 +18,9 @@ pub struct ScalingRow {
     pub time_to_first_token_p50_ms: f64,
     /// 95 % of the sessions had their first token by then, in ms.
     pub time_to_first_token_p95_ms: f64,
-    /// The most bytes MLX had active at once.
-    pub peak_memory_bytes: u64,
+    /// The most bytes MLX had active at once; none where the engine doesn't tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
     /// Throughput over that of the serialized run of as many sessions, where the sweep has one.
     pub speed_up: Option<f64>,
     /// Sessions that failed.

@@ -1,6 +1,6 @@
 //! What a running session tells whoever shows it.
 
-use super::{EvaluationResult, SessionId};
+use super::{EvaluationResult, Segment, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// Where a session stands.
@@ -57,8 +57,8 @@ pub struct SessionUpdate {
 pub enum UpdateKind {
     /// It was handed to the engine.
     Submitted {
-        /// Prompt tokens after the chat template.
-        prompt_tokens: u32,
+        /// Prompt tokens after the chat template; none where the engine doesn't tell.
+        prompt_tokens: Option<u32>,
     },
     /// It left the queue, or more of its prompt has been read.
     Prefill {
@@ -74,6 +74,10 @@ pub enum UpdateKind {
         /// How many tokens the session has given so far, these included.
         tokens: u32,
     },
+    /// The tokens that came made this part of the answer. Only conversations are split.
+    Segment(Segment),
+    /// The first tool that was called and has given nothing yet gave this, or failed like this.
+    ToolResult(Result<String, String>),
     /// It ended; nothing follows. The result's text is the whole text.
     Ended(Box<EvaluationResult>),
 }

@@ -1,128 +1,103 @@
-//! A session's life once its prompt is tokenized: submitted, followed token by token, ended.
+//! A session's life on its source: handed over, followed piece by piece, ended.
 
-use super::LoadedModel;
-use super::prepare::Job;
+use super::clock::Clock;
 use super::record::{End, Record};
-use super::reporter::Reporter;
+use super::reporter::Listener;
+use super::source::{Answer, AnswerEvent, Started, Starting};
 use super::stop::StopFlag;
-use crate::engine::EventStream;
-use crate::protocol::{
-    EngineEvent, EvaluationResult, FinishReason, SessionError, SessionId, SessionRequest, UpdateKind,
-};
-use crate::text::{StopMatcher, TextStream};
-use std::sync::Arc;
+use crate::protocol::{FinishReason, Segment, UpdateKind};
 use std::time::Instant;
 
-/// One session that has been handed to the engine, or that failed before.
+/// One session that has been handed to its source, or that failed before.
 pub(super) struct Submitted {
-    job: Job,
     record: Record,
-    stream: Result<EventStream, End>,
-    text: TextStream,
+    answer: Result<Box<dyn Answer>, End>,
     stop: StopFlag,
 }
 
-/// Hands a session to the engine. Calls decide the order in which sessions wait there.
+/// Hands a session to its source. Calls decide the order in which sessions wait there.
 pub(super) async fn submit(
-    model: &LoadedModel,
-    job: Job,
-    prompt: Result<Arc<[u32]>, SessionError>,
-    reporter: &Reporter,
-    stop: StopFlag,
+    starting: Starting,
+    clock: &Clock,
+    listener: &mut impl Listener,
+    mut stop: StopFlag,
 ) -> Submitted {
-    let text = TextStream::new(model.text().detokenizer(), StopMatcher::new(&job.stop));
     let mut record = Record::default();
-    let stream = match prompt {
-        _ if stop.is_raised() => Err(End::now(FinishReason::Cancelled)),
-        Err(error) => Err(End::failed(error)),
-        Ok(prompt) => {
-            let at = Instant::now();
-            record.prompt_tokens = prompt.len() as u32;
-            record.submitted = Some(at);
-            reporter.clock.submit(at);
-            let request = SessionRequest {
-                id: job.id,
-                prompt,
-                sampling: job.sampling,
-                max_tokens: job.max_tokens,
-                end_of_sequence: model.text().end_of_sequence(),
-                hash_logits: false,
-            };
-            let submitted = model.engine().submit(request, job.execution);
-            let kind = UpdateKind::Submitted { prompt_tokens: record.prompt_tokens };
-            reporter.tell(job.id, at, kind).await;
-            submitted.map_err(|refusal| End::failed(SessionError(refusal.to_string())))
-        }
+    let started = tokio::select! {
+        biased;
+        () = stop.raised() => Err(End::now(FinishReason::Cancelled)),
+        started = starting => started.map_err(End::failed),
     };
-    Submitted { job, record, stream, text, stop }
+    let answer = match started {
+        Ok(Started { at, prompt_tokens, answer }) => {
+            record.prompt_tokens = prompt_tokens;
+            record.submitted = Some(at);
+            clock.submit(at);
+            listener.hear(at, UpdateKind::Submitted { prompt_tokens }).await;
+            Ok(answer)
+        }
+        Err(end) => Err(end),
+    };
+    Submitted { record, answer, stop }
 }
 
 impl Submitted {
-    /// Follows the session to its end. Every token that the engine gave before a stop is in the result.
-    pub async fn follow(self, reporter: Reporter) -> EvaluationResult {
-        let Self { job, record, stream, text, mut stop } = self;
-        let mut session = Following { id: job.id, record, text, news: News::default() };
-        let end = match stream {
-            Ok(mut stream) => session.follow_until_end(&mut stream, &reporter, &mut stop).await,
+    /// Follows the session to its end. Everything that the source gave before a stop is in the record.
+    pub async fn follow(self, listener: &mut impl Listener) -> (Record, End) {
+        let Self { record, answer, mut stop } = self;
+        let mut session = Following { record, news: News::default() };
+        let end = match answer {
+            Ok(mut answer) => session.follow_until_end(answer.as_mut(), listener, &mut stop).await,
             Err(end) => end,
         };
-        let at = end.at;
-        let result = session.record.into_result(&job, end, &reporter.clock);
-        reporter.tell(job.id, at, UpdateKind::Ended(Box::new(result.clone()))).await;
-        result
+        (session.record, end)
     }
 }
 
 /// A session whose events are being read.
 struct Following {
-    id: SessionId,
     record: Record,
-    text: TextStream,
     news: News,
 }
 
-/// What came since the reader was told last.
+/// What came since the listener was told last.
 #[derive(Default)]
 struct News {
     text: String,
+    segments: Vec<Segment>,
     prefill: Option<(u32, u32)>,
     token_at: Option<Instant>,
 }
 
 impl Following {
-    async fn follow_until_end(&mut self, stream: &mut EventStream, reporter: &Reporter, stop: &mut StopFlag) -> End {
+    async fn follow_until_end(
+        &mut self,
+        answer: &mut dyn Answer,
+        listener: &mut impl Listener,
+        stop: &mut StopFlag,
+    ) -> End {
         let mut stopped = false;
         loop {
             let event = tokio::select! {
                 biased;
                 () = stop.raised(), if !stopped => {
                     stopped = true;
-                    stream.close();
+                    answer.cancel();
                     continue;
                 }
-                event = stream.next() => event,
+                event = answer.next() => event,
             };
-            let end = match event {
-                // All that is here already makes one update.
-                Some(event) => self.take(event).or_else(|| self.take_waiting(stream)),
-                None if stopped => Some(End::now(FinishReason::Cancelled)),
-                None => Some(End::failed(SessionError("the engine stopped unexpectedly; load the model again".into()))),
-            };
-            if let Some(end) = &end
-                && end.reason != FinishReason::StopString
-            {
-                let rest = self.text.finish().text;
-                self.show(&rest);
-            }
-            self.tell(reporter).await;
+            // All that is here already makes one update.
+            let end = self.take(event).or_else(|| self.take_waiting(answer));
+            self.tell(listener).await;
             if let Some(end) = end {
                 return end;
             }
         }
     }
 
-    fn take_waiting(&mut self, stream: &mut EventStream) -> Option<End> {
-        while let Some(event) = stream.try_next() {
+    fn take_waiting(&mut self, answer: &mut dyn Answer) -> Option<End> {
+        while let Some(event) = answer.try_next() {
             if let Some(end) = self.take(event) {
                 return Some(end);
             }
@@ -130,38 +105,38 @@ impl Following {
         None
     }
 
-    fn take(&mut self, event: EngineEvent) -> Option<End> {
+    fn take(&mut self, event: AnswerEvent) -> Option<End> {
         match event {
-            EngineEvent::PrefillStarted { at } => self.record.prefill = Some(at),
-            EngineEvent::Prefilled { done, total } => self.news.prefill = Some((done, total)),
-            EngineEvent::Token { id, at, .. } => {
-                self.record.token(id, at);
-                self.news.token_at = Some(at);
-                let chunk = self.text.push(id);
-                self.show(&chunk.text);
-                if chunk.stopped {
-                    return Some(End { reason: FinishReason::StopString, error: None, at });
+            AnswerEvent::PrefillStarted { at } => self.record.prefill = Some(at),
+            AnswerEvent::Prefilled { done, total } => self.news.prefill = Some((done, total)),
+            AnswerEvent::Piece(piece) => {
+                self.record.take(&piece);
+                if piece.tokens > 0 {
+                    self.news.token_at = Some(piece.at);
                 }
+                self.news.text.push_str(&piece.text);
+                self.news.segments.extend(piece.segments);
             }
-            EngineEvent::Ended { reason, error, at } => return Some(End { reason, error, at }),
+            AnswerEvent::Counted { prompt_tokens, tokens } => {
+                self.record.prompt_tokens = prompt_tokens.or(self.record.prompt_tokens);
+                self.record.tokens = tokens.unwrap_or(self.record.tokens);
+            }
+            AnswerEvent::Ended { reason, error, at } => return Some(End { reason, error, at }),
         }
         None
     }
 
-    fn show(&mut self, text: &str) {
-        self.record.text.push_str(text);
-        self.news.text.push_str(text);
-    }
-
-    async fn tell(&mut self, reporter: &Reporter) {
-        let News { text, prefill, token_at } = std::mem::take(&mut self.news);
+    async fn tell(&mut self, listener: &mut impl Listener) {
+        let News { text, segments, prefill, token_at } = std::mem::take(&mut self.news);
         if let Some((done, total)) = prefill {
-            reporter.tell(self.id, Instant::now(), UpdateKind::Prefill { done, total }).await;
+            listener.hear(Instant::now(), UpdateKind::Prefill { done, total }).await;
         }
+        let at = token_at.unwrap_or_else(Instant::now);
         if token_at.is_some() || !text.is_empty() {
-            let at = token_at.unwrap_or_else(Instant::now);
-            let tokens = self.record.tokens();
-            reporter.tell(self.id, at, UpdateKind::Tokens { text, tokens }).await;
+            listener.hear(at, UpdateKind::Tokens { text, tokens: self.record.tokens }).await;
+        }
+        for segment in segments {
+            listener.hear(at, UpdateKind::Segment(segment)).await;
         }
     }
 }

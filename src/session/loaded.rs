@@ -2,7 +2,7 @@
 
 use crate::engine::{self, Backend, EngineHandle, EngineSettings, LoadCancel, StartError};
 use crate::hub::{self, HubError, ModelFiles, gguf::Gguf};
-use crate::protocol::{LoadProgress, ModelFacts, ModelSource, ModelSummary};
+use crate::protocol::{Capabilities, LoadProgress, ModelFacts, ModelSource, ModelSummary, Origin};
 use crate::text::{TextError, TextModel};
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ pub struct LoadedModel {
     engine: EngineHandle,
     text: Arc<TextModel>,
     summary: Arc<ModelSummary>,
+    origin: Arc<Origin>,
+    capabilities: Arc<Capabilities>,
 }
 
 /// Why a model could not be loaded, in words for a person.
@@ -72,7 +74,15 @@ impl LoadedModel {
             can_think: text.can_think(),
             can_use_tools: text.can_use_tools(),
         };
-        Self { engine, text: Arc::new(text), summary: Arc::new(summary) }
+        let capabilities = Capabilities {
+            token_ids: true,
+            exact: summary.facts.exact_width.clone().map(drop),
+            memory: true,
+            log_probabilities: 0,
+            tools: summary.can_use_tools,
+        };
+        let origin = Arc::new(Origin::local(summary.name.as_str()));
+        Self { engine, text: Arc::new(text), summary: Arc::new(summary), origin, capabilities: Arc::new(capabilities) }
     }
 
     /// The engine that runs the model: memory figures, cache limit, scheduling, unload.
@@ -87,6 +97,16 @@ impl LoadedModel {
 
     pub(super) fn text_shared(&self) -> Arc<TextModel> {
         Arc::clone(&self.text)
+    }
+
+    /// Which model on which engine.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What it can tell and do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 
     /// The model in figures.

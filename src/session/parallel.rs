@@ -1,121 +1,131 @@
-//! The parallel run: N sessions over one loaded model, each a task of its own, and the report they make.
+//! The parallel run: N sessions over one source or several, each a task of its own, and the report they make.
 
 use super::clock::Clock;
 use super::follow::submit;
-use super::prepare::{Input, Job, tokenize};
-use super::record::{End, Record};
-use super::reporter::{Reporter, Wake};
-use super::stop::StopFlag;
-use super::{LoadedModel, StopHandle};
+use super::job::Job;
+use super::live::Live;
+use super::record::{End, Record, Subject};
+use super::reporter::{Listener, Reporter, SessionReporter, Wake};
+use super::source::{Source, check_execution};
+use super::stop::{StopFlag, StopHandle};
 use crate::protocol::{
-    EvaluationResult, Execution, InvalidConfig, ParallelConfig, RunReport, SessionError, SessionId, SessionUpdate,
+    InvalidConfig, ModelSummary, Origin, ParallelConfig, RunReport, SessionError, SessionId, SessionUpdate, UpdateKind,
 };
-use crate::text::Chat;
+use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
 
 /// A run that is on. Dropping it stops all of its sessions.
 #[derive(Debug)]
-pub struct ParallelRun {
-    stops: StopHandle,
-    task: JoinHandle<RunReport>,
-}
+pub struct ParallelRun(Live<RunReport>);
 
 impl ParallelRun {
-    /// Starts the sessions of `config` and returns at once; must be called within a tokio runtime. `updates` must be
-    /// read, or its receiver dropped, for the run to end; `wake` is called after each update.
+    /// Starts the sessions of `config` on one source and returns at once; must be called within a tokio runtime.
+    /// `updates` must be read, or its receiver dropped, for the run to end; `wake` is called after each update.
     pub fn start(
-        model: &LoadedModel,
+        source: impl Into<Arc<dyn Source>>,
+        config: ParallelConfig,
+        updates: mpsc::Sender<SessionUpdate>,
+        wake: Wake,
+    ) -> Result<Self, InvalidConfig> {
+        Self::start_on(vec![source.into()], config, updates, wake)
+    }
+
+    /// [`ParallelRun::start`] on several sources, which take the sessions in turn: with as many sources as sessions, each
+    /// has its own.
+    pub fn start_on(
+        sources: Vec<Arc<dyn Source>>,
         mut config: ParallelConfig,
         updates: mpsc::Sender<SessionUpdate>,
         wake: Wake,
     ) -> Result<Self, InvalidConfig> {
         config.validate()?;
-        check_execution(model, &config)?;
-        config.model = model.summary().source.clone();
-        let jobs = (0..config.sessions).map(|index| job(&config, SessionId(index))).collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = sources.first() else { return Err(InvalidConfig("a run needs an engine to run on".into())) };
+        if let Some(model) = first.model() {
+            config.model = model.source.clone();
+        }
+        sources.iter().try_for_each(|source| check_execution(source.as_ref(), config.execution))?;
         let (stops, flags) = StopHandle::new(config.sessions);
-        let jobs = jobs.into_iter().zip(flags).collect();
-        let task = tokio::spawn(run(model.clone(), config, jobs, Reporter::new(updates, wake)));
-        Ok(Self { stops, task })
+        let jobs = (0..config.sessions).map(|index| Job::of_run(&config, SessionId(index)));
+        let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
+        let places = sources.iter().cycle().map(Arc::clone);
+        let sessions = jobs
+            .into_iter()
+            .zip(places)
+            .zip(flags)
+            .map(|((job, source), stop)| Session { job, source, stop })
+            .collect();
+        let task = tokio::spawn(run(config, sessions, Reporter::new(updates, wake)));
+        Ok(Self(Live::new(stops, task)))
     }
 
     /// Stops sessions, also from elsewhere and while [`ParallelRun::finish`] is awaited.
     pub fn stop_handle(&self) -> StopHandle {
-        self.stops.clone()
+        self.0.stop_handle()
     }
 
     /// Waits until every session has ended, stopped ones included, and adds them up.
-    pub async fn finish(mut self) -> RunReport {
-        match (&mut self.task).await {
-            Ok(report) => report,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down; nobody is there to read a report.
-                Err(_) => std::future::pending().await,
-            },
-        }
+    pub async fn finish(self) -> RunReport {
+        self.0.finish().await
     }
 }
 
-impl Drop for ParallelRun {
-    fn drop(&mut self) {
-        self.stops.stop_all();
+/// A session before it runs.
+struct Session {
+    job: Job,
+    source: Arc<dyn Source>,
+    stop: StopFlag,
+}
+
+async fn run(config: ParallelConfig, sessions: Vec<Session>, reporter: Reporter) -> RunReport {
+    let sources = each_once(&sessions);
+    for source in &sources {
+        source.reset_peak_memory().await;
     }
-}
-
-/// Refuses an execution that the model can't run in.
-pub(super) fn check_execution(model: &LoadedModel, config: &ParallelConfig) -> Result<(), InvalidConfig> {
-    match &model.summary().facts.exact_width {
-        Err(reason) if config.execution == Execution::Exact => {
-            Err(InvalidConfig(format!("this model can't run in exact execution: {reason}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Session `id` of a run.
-pub(super) fn job(config: &ParallelConfig, id: SessionId) -> Result<Job, InvalidConfig> {
-    let prompt = config.prompt(id.0).to_owned();
-    let input = if config.raw {
-        Input::Raw(prompt.clone())
-    } else {
-        Input::Chat(Chat { thinking: Some(config.thinking), ..Chat::question(config.system.as_deref(), &prompt) })
-    };
-    Ok(Job {
-        id,
-        prompt,
-        input,
-        sampling: config.sampling(id.0).map_err(|invalid| InvalidConfig(invalid.to_string()))?,
-        max_tokens: config.max_tokens,
-        stop: config.stop.clone(),
-        execution: config.execution,
-    })
-}
-
-async fn run(model: LoadedModel, config: ParallelConfig, jobs: Vec<(Job, StopFlag)>, reporter: Reporter) -> RunReport {
-    // A dead engine shows in every session's own error.
-    let _ = model.engine().reset_peak_memory().await;
-    let tokenizing: Vec<_> = jobs.iter().map(|(job, _)| tokenize(model.text_shared(), job.input.clone())).collect();
-    let mut sessions = Vec::with_capacity(jobs.len());
-    for ((job, flag), prompt) in jobs.into_iter().zip(tokenizing) {
-        let prompt = prompt.await.unwrap_or_else(|error| Err(unexpected(&error)));
+    let starting: Vec<_> = sessions
+        .into_iter()
+        .map(|Session { job, source, stop }| {
+            let subject = Subject::new(job.id, source.origin(), config.prompt(job.id.0), &job.sampling);
+            (subject, source.start(job), stop)
+        })
+        .collect();
+    let mut tasks = Vec::with_capacity(starting.len());
+    for (subject, starting, stop) in starting {
+        let mut listener = SessionReporter { id: subject.id, reporter: reporter.clone() };
         // Submitted in order of their numbers, so that they wait in that order too.
-        let submitted = submit(&model, job.clone(), prompt, &reporter, flag).await;
-        sessions.push((job, tokio::spawn(submitted.follow(reporter.clone()))));
+        let submitted = submit(starting, &reporter.clock, &mut listener, stop).await;
+        let own = subject.clone();
+        let task = tokio::spawn(async move {
+            let (record, end) = submitted.follow(&mut listener).await;
+            let at = end.at;
+            let result = record.into_result(own, end, &listener.reporter.clock);
+            listener.hear(at, UpdateKind::Ended(Box::new(result.clone()))).await;
+            result
+        });
+        tasks.push((subject, task));
     }
-    let mut results = Vec::with_capacity(sessions.len());
-    for (job, session) in sessions {
-        results.push(session.await.unwrap_or_else(|error| failed(&job, &error)));
+    let mut results = Vec::with_capacity(tasks.len());
+    for (subject, task) in tasks {
+        results.push(task.await.unwrap_or_else(|error| {
+            // The session's task itself broke.
+            let error = SessionError(format!("the session failed unexpectedly: {error}"));
+            Record::default().into_result(subject, End::failed(error), &Clock::default())
+        }));
     }
-    RunReport::new(model.summary(), config, results, model.engine().memory().peak)
+    let peak = sources.iter().filter_map(|source| source.memory()).map(|memory| memory.peak).max();
+    let models: Vec<(Origin, Option<ModelSummary>)> =
+        sources.iter().map(|source| (source.origin().clone(), source.model().cloned())).collect();
+    RunReport::new(&models, config, results, peak)
 }
 
-fn unexpected(error: &JoinError) -> SessionError {
-    SessionError(format!("the session failed unexpectedly: {error}"))
-}
-
-/// The result of a session whose task itself broke.
-fn failed(job: &Job, error: &JoinError) -> EvaluationResult {
-    Record::default().into_result(job, End::failed(unexpected(error)), &Clock::default())
+/// The sources of `sessions`, in the order in which they come first.
+fn each_once(sessions: &[Session]) -> Vec<Arc<dyn Source>> {
+    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
+    for session in sessions {
+        let source = &session.source;
+        let is_same = |known: &Arc<dyn Source>| known.origin() == source.origin() && known.model() == source.model();
+        if !sources.iter().any(is_same) {
+            sources.push(Arc::clone(source));
+        }
+    }
+    sources
 }

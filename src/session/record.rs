@@ -1,8 +1,8 @@
 //! What a session has given so far, and the result that this makes.
 
 use super::clock::Clock;
-use super::prepare::Job;
-use crate::protocol::{EvaluationResult, FinishReason, SessionError, Timeline, tokens_per_second};
+use super::source::Piece;
+use crate::protocol::{EvaluationResult, FinishReason, Origin, Sampling, SessionError, SessionId, Timeline};
 use std::time::Instant;
 
 /// How a session ended.
@@ -23,12 +23,36 @@ impl End {
     }
 }
 
+/// Which session a result is of.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub id: SessionId,
+    origin: Origin,
+    prompt: String,
+    seed: u64,
+    temperature: f32,
+}
+
+impl Subject {
+    /// `prompt` is as the person wrote it.
+    pub fn new(id: SessionId, origin: &Origin, prompt: impl Into<String>, sampling: &Sampling) -> Self {
+        Self {
+            id,
+            origin: origin.clone(),
+            prompt: prompt.into(),
+            seed: sampling.seed(),
+            temperature: sampling.temperature(),
+        }
+    }
+}
+
 /// A session's answer as it grows.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    pub prompt_tokens: u32,
+    pub prompt_tokens: Option<u32>,
     pub text: String,
     pub token_ids: Vec<u32>,
+    pub tokens: u32,
     pub submitted: Option<Instant>,
     pub prefill: Option<Instant>,
     pub first_token: Option<Instant>,
@@ -36,20 +60,31 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// How many tokens came.
-    pub fn tokens(&self) -> u32 {
-        self.token_ids.len() as u32
+    /// Notes a piece of the answer.
+    pub fn take(&mut self, piece: &Piece) {
+        self.text.push_str(&piece.text);
+        self.token_ids.extend(piece.id);
+        self.tokens += piece.tokens;
+        if piece.tokens > 0 {
+            self.first_token.get_or_insert(piece.at);
+            self.last_token = Some(piece.at);
+        }
     }
 
-    /// Notes a token.
-    pub fn token(&mut self, id: u32, at: Instant) {
-        self.token_ids.push(id);
-        self.first_token.get_or_insert(at);
-        self.last_token = Some(at);
+    /// Adds what the next round of the same conversation gave.
+    pub fn append(&mut self, next: Self) {
+        self.prompt_tokens = next.prompt_tokens.or(self.prompt_tokens);
+        self.text.push_str(&next.text);
+        self.token_ids.extend(next.token_ids);
+        self.tokens += next.tokens;
+        self.submitted = self.submitted.or(next.submitted);
+        self.prefill = self.prefill.or(next.prefill);
+        self.first_token = self.first_token.or(next.first_token);
+        self.last_token = next.last_token.or(self.last_token);
     }
 
     /// The result, with every figure as `protocol`'s metrics define it.
-    pub fn into_result(self, job: &Job, end: End, clock: &Clock) -> EvaluationResult {
+    pub fn into_result(self, subject: Subject, end: End, clock: &Clock) -> EvaluationResult {
         let seconds = |at: Instant| clock.seconds(at);
         let ended_s = seconds(end.at);
         let timeline = Timeline {
@@ -59,19 +94,19 @@ impl Record {
             last_token_s: self.last_token.map(seconds),
             ended_s,
         };
-        let rate = tokens_per_second(self.tokens(), timeline.first_token_s, timeline.last_token_s);
         EvaluationResult {
-            id: job.id,
-            prompt: job.prompt.clone(),
+            id: subject.id,
+            origin: subject.origin,
+            prompt: subject.prompt,
             prompt_tokens: self.prompt_tokens,
-            seed: job.sampling.seed(),
-            temperature: job.sampling.temperature(),
-            tokens: self.tokens(),
+            seed: subject.seed,
+            temperature: subject.temperature,
+            tokens: self.tokens,
             text: self.text,
             token_ids: self.token_ids,
-            time_to_first_token_ms: timeline.first_token_s.map(|first| (first - timeline.submitted_s) * 1000.0),
-            duration_s: timeline.ended_s - timeline.submitted_s,
-            tokens_per_second: rate,
+            time_to_first_token_ms: timeline.time_to_first_token_ms(),
+            duration_s: timeline.duration_s(),
+            tokens_per_second: timeline.tokens_per_second(self.tokens),
             finish_reason: end.reason,
             error: end.error.map(|error| error.0),
             timeline,

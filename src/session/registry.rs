@@ -1,6 +1,6 @@
 //! The loaded models by id, and whether a run over one of them, or the load of another, fits beside all of them.
 
-use super::LoadedModel;
+use super::loaded::LoadedModel;
 use crate::protocol::{DeviceKind, Footprint, HeldMemory, MachineMemory, MemoryPrediction, ModelId, ParallelConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

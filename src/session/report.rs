@@ -47,8 +47,10 @@ pub fn ended(result: &EvaluationResult) -> String {
 /// What stands below the run: each session's results, and the whole run's.
 pub fn results(report: &RunReport) -> String {
     let mut text = format!("\n{RULE}\n📊 PARALLEL EVALUATION RESULTS\n{RULE}\n");
+    let has_several = report.sessions.windows(2).any(|pair| pair[0].origin != pair[1].origin);
     for result in &report.sessions {
-        let _ = write!(text, "{}", session(result));
+        let origin = has_several.then(|| format!("   📋 Model: {}\n", result.origin)).unwrap_or_default();
+        let _ = write!(text, "{}", session(result, &origin));
     }
     let _ = write!(
         text,
@@ -67,9 +69,10 @@ pub fn results(report: &RunReport) -> String {
     text
 }
 
-fn session(result: &EvaluationResult) -> String {
+/// `origin` is a line of its own where sessions ran on several engines or models.
+fn session(result: &EvaluationResult, origin: &str) -> String {
     let mut text = format!(
-        "🎯 Session {}:\n   📝 Prompt: {}...\n   📊 Performance: {:.2} tokens/sec\n   🔢 Tokens: {}\n   ⏱️  Duration: {:.2}s\n   \
+        "🎯 Session {}:\n{origin}   📝 Prompt: {}...\n   📊 Performance: {:.2} tokens/sec\n   🔢 Tokens: {}\n   ⏱️  Duration: {:.2}s\n   \
          💬 Generated: {}...\n",
         result.id,
         one_line(&result.prompt, PROMPT_WIDTH),

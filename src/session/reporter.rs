@@ -3,12 +3,19 @@
 use super::clock::Clock;
 use crate::protocol::{SessionId, SessionUpdate, UpdateKind};
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Called after each update, so that whoever draws can look at the channel. Must return at once.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// Whoever hears what happens to one session.
+pub(super) trait Listener: Send {
+    /// Takes in what happened at `at`; may wait, which holds up no one but the session's own task.
+    fn hear(&mut self, at: Instant, kind: UpdateKind) -> impl Future<Output = ()> + Send;
+}
 
 /// One run's way to its reader.
 #[derive(Clone)]
@@ -35,5 +42,17 @@ impl Reporter {
         // A run goes on where its reader is gone: the report still holds everything.
         let _ = self.updates.send(update).await;
         (self.wake)();
+    }
+}
+
+/// One session's way to its run's reader.
+pub(super) struct SessionReporter {
+    pub id: SessionId,
+    pub reporter: Reporter,
+}
+
+impl Listener for SessionReporter {
+    async fn hear(&mut self, at: Instant, kind: UpdateKind) {
+        self.reporter.tell(self.id, at, kind).await;
     }
 }

@@ -1,7 +1,8 @@
 //! How a model scales: the same run at several numbers of sessions, under several executions.
 
-use super::{LoadedModel, ParallelRun};
-use crate::protocol::{Execution, InvalidConfig, ParallelConfig, RunReport, ScalingRow};
+use super::parallel::ParallelRun;
+use super::source::Source;
+use crate::protocol::{Execution, InvalidConfig, ParallelConfig, RunReport, ScalingRow, percentile, speed_up};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -17,12 +18,13 @@ pub fn check(config: &ParallelConfig, counts: &[u32]) -> Result<(), InvalidConfi
 /// a machine that is busy for a while slows all of them. `progress` is told the rows so far and which run comes next.
 /// Rows are in the order of `executions`, then of `counts`. Dropping the future stops the sweep.
 pub async fn scaling(
-    model: &LoadedModel,
+    source: impl Into<Arc<dyn Source>>,
     config: &ParallelConfig,
     counts: &[u32],
     executions: &[Execution],
     progress: impl Fn(&[ScalingRow], Execution, u32),
 ) -> Result<Vec<ScalingRow>, InvalidConfig> {
+    let source = source.into();
     check(config, counts)?;
     let mut rows: Vec<ScalingRow> = Vec::new();
     let place = |row: &ScalingRow| {
@@ -34,9 +36,9 @@ pub async fn scaling(
             progress(&rows, execution, sessions);
             if rows.is_empty() {
                 let max_tokens = config.max_tokens.min(WARM_UP_TOKENS);
-                run(model, ParallelConfig { execution, sessions: 1, max_tokens, ..config.clone() }).await?;
+                run(&source, ParallelConfig { execution, sessions: 1, max_tokens, ..config.clone() }).await?;
             }
-            let report = run(model, ParallelConfig { execution, sessions, ..config.clone() }).await?;
+            let report = run(&source, ParallelConfig { execution, sessions, ..config.clone() }).await?;
             rows.push(row(&report));
             rows.sort_by_key(place);
             compare(&mut rows);
@@ -45,24 +47,24 @@ pub async fn scaling(
     Ok(rows)
 }
 
-async fn run(model: &LoadedModel, config: ParallelConfig) -> Result<RunReport, InvalidConfig> {
-    // Each run reads its own prompts, so that rows can be compared. A dead engine shows in every session's own error.
-    let _ = model.engine().forget_prompts();
+async fn run(source: &Arc<dyn Source>, config: ParallelConfig) -> Result<RunReport, InvalidConfig> {
+    // Each run reads its own prompts, so that rows can be compared.
+    source.forget_prompts();
     // Nobody watches the sessions, so their updates need no reader.
     let (updates, _) = mpsc::channel(1);
-    Ok(ParallelRun::start(model, config, updates, Arc::new(|| {}))?.finish().await)
+    Ok(ParallelRun::start(Arc::clone(source), config, updates, Arc::new(|| {}))?.finish().await)
 }
 
 /// Sets each row's speed-up over the serialized run of as many sessions.
 fn compare(rows: &mut [ScalingRow]) {
     let serialized: Vec<(u32, f64)> = rows
         .iter()
-        .filter(|row| row.execution == Execution::Serialized && row.tokens_per_second > 0.0)
+        .filter(|row| row.execution == Execution::Serialized)
         .map(|row| (row.sessions, row.tokens_per_second))
         .collect();
     for row in rows {
         let baseline = serialized.iter().find(|(sessions, _)| *sessions == row.sessions);
-        row.speed_up = baseline.map(|(_, tokens_per_second)| row.tokens_per_second / tokens_per_second);
+        row.speed_up = baseline.and_then(|(_, tokens_per_second)| speed_up(row.tokens_per_second, *tokens_per_second));
     }
 }
 
@@ -83,10 +85,4 @@ fn row(report: &RunReport) -> ScalingRow {
         failed: errors.clone().count() as u32,
         error: errors.next().cloned(),
     }
-}
-
-/// The smallest of `sorted` that at least `share` of them don't exceed; 0 of none.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }

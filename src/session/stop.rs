@@ -39,15 +39,10 @@ impl StopHandle {
 }
 
 /// One session's view of its flag.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StopFlag(watch::Receiver<bool>);
 
 impl StopFlag {
-    /// Whether it is raised.
-    pub fn is_raised(&self) -> bool {
-        *self.0.borrow()
-    }
-
     /// Returns once it is raised.
     pub async fn raised(&mut self) {
         // Where all handles are gone nobody waits for the session any more: the same as a stop.

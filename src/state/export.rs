@@ -63,14 +63,14 @@ fn markdown(report: &RunReport) -> String {
     let _ = write!(
         text,
         "# Parallel run: {} sessions over {}\n\n\
-         {} execution on {}{}, temperature {}, max tokens {}, base seed {}.\n\n\
-         {} tokens in {:.2} s: {:.2} tokens/s in all, {:.2} tokens/s on average per session. Peak memory {}.\n\n\
+         {} execution{}{}, temperature {}, max tokens {}, base seed {}.\n\n\
+         {} tokens in {:.2} s: {:.2} tokens/s in all, {:.2} tokens/s on average per session.{}\n\n\
          | session | state | tokens | tokens/s | first token (ms) | duration (s) | prompt tokens | seed | temperature |\n\
          |--:|---|--:|--:|--:|--:|--:|--:|--:|\n",
         report.sessions.len(),
         report.model,
         report.execution,
-        report.device.name(),
+        report.device.map(|device| format!(" on {}", device.name())).unwrap_or_default(),
         report.packed_bits.map(|bits| format!(", weights packed to {bits} bits")).unwrap_or_default(),
         config.temperature,
         config.max_tokens,
@@ -79,7 +79,7 @@ fn markdown(report: &RunReport) -> String {
         report.wall_time_s,
         report.tokens_per_second,
         report.average_tokens_per_second,
-        bytes(report.peak_memory_bytes),
+        report.peak_memory_bytes.map(|peak| format!(" Peak memory {}.", bytes(peak))).unwrap_or_default(),
     );
     for session in &report.sessions {
         let _ = writeln!(
@@ -91,7 +91,7 @@ fn markdown(report: &RunReport) -> String {
             session.tokens_per_second,
             session.time_to_first_token_ms.map(|ms| format!("{ms:.0}")).unwrap_or_default(),
             session.duration_s,
-            session.prompt_tokens,
+            session.prompt_tokens.map(|tokens| tokens.to_string()).unwrap_or_default(),
             session.seed,
             session.temperature,
         );
@@ -126,7 +126,7 @@ fn csv(report: &RunReport) -> String {
             session.tokens_per_second.to_string(),
             session.time_to_first_token_ms.map(|ms| ms.to_string()).unwrap_or_default(),
             session.duration_s.to_string(),
-            session.prompt_tokens.to_string(),
+            session.prompt_tokens.map(|tokens| tokens.to_string()).unwrap_or_default(),
             session.seed.to_string(),
             session.temperature.to_string(),
             csv_field(&session.prompt),

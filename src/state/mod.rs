@@ -20,7 +20,7 @@ pub use action::{Action, FileAction, ModelAction, RunAction, ScalingAction, Scal
 pub use app_state::{AppState, Notice, Tone};
 pub use curve::{BUCKET_SECONDS, BUCKETS, RateCurve};
 pub use export::{ExportFormat, read_report};
-pub use model::{ModelState, note, parameters, place, progress_words, short_name, stops};
+pub use model::{ModelState, note, place, progress_words, short_name, stops};
 pub use panel::Panel;
 pub use presets::{Preset, presets};
 pub use race::{LegPhase, RaceLeg, RaceState};
@@ -32,5 +32,5 @@ pub use settings::{
     DEFAULT_STALL_MS, Display, MAX_TOKENS_LOG2, SESSION_RANGE, STALL_RANGE, Settings, SettingsError, SingleSettings,
     ThemeChoice, View, temperature_ladder,
 };
-pub use single::{AnswerPart, MemoryCard, SinglePhase, SingleState, SingleUpdate};
+pub use single::{AnswerPart, MemoryCard, SinglePhase, SingleState};
 pub use verification::{ReplayTotals, Verification};

@@ -1,6 +1,6 @@
 //! The model as the window shows it: which one, how its load goes, and which others there are.
 
-use crate::protocol::{ListedModel, LoadProgress, ModelSource, ModelSummary, OnDisk, bytes};
+use crate::protocol::{ListedModel, LoadProgress, ModelSource, ModelSummary, OnDisk, bytes, parameters};
 
 /// The model as the window shows it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -138,13 +138,4 @@ pub fn progress_words(source: &ModelSource, progress: &LoadProgress) -> (String,
 /// Seconds for a person: "40 s", "3 min".
 fn duration(seconds: f64) -> String {
     if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
-}
-
-/// Parameters for a person: "135M", "1.7B".
-pub fn parameters(count: u64) -> String {
-    match count {
-        0..1_000_000 => format!("{:.1}K", count as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.0}M", count as f64 / 1e6),
-        _ => format!("{:.1}B", count as f64 / 1e9),
-    }
 }

@@ -48,13 +48,12 @@ pub struct Panel {
 impl Panel {
     /// A panel whose session has not begun.
     pub fn queued(config: &ParallelConfig, index: u32) -> Self {
-        let ladder = config.temperatures.as_ref().and_then(|ladder| ladder.get(index as usize));
         Self {
             id: SessionId(index),
             prompt: config.prompt(index).to_owned(),
             prompt_tokens: None,
             seed: session_seed(config.seed, index),
-            temperature: ladder.copied().unwrap_or(config.temperature),
+            temperature: config.temperature_of(index),
             limit: config.max_tokens,
             state: SessionState::Queued,
             prefilled: 0,
@@ -93,7 +92,7 @@ impl Panel {
         let at_s = update.at_s + self.offset_s;
         match update.kind {
             UpdateKind::Submitted { prompt_tokens } => {
-                self.prompt_tokens = Some(prompt_tokens);
+                self.prompt_tokens = prompt_tokens;
                 self.timeline.submitted_s = at_s;
             }
             UpdateKind::Prefill { done, total } => {
@@ -110,6 +109,8 @@ impl Panel {
                 self.timeline.first_token_s.get_or_insert(at_s);
                 self.timeline.last_token_s = Some(at_s);
             }
+            // A panel shows the answer as it came.
+            UpdateKind::Segment(_) | UpdateKind::ToolResult(_) => {}
             UpdateKind::Ended(result) => self.end(*result),
         }
     }
@@ -125,11 +126,11 @@ impl Panel {
             self.revision += 1;
         }
         self.prompt = result.prompt;
-        self.prompt_tokens = Some(result.prompt_tokens);
+        self.prompt_tokens = result.prompt_tokens;
         self.seed = result.seed;
         self.temperature = result.temperature;
         self.tokens = result.tokens;
-        self.timeline = shifted(result.timeline, self.offset_s);
+        self.timeline = result.timeline.shifted(self.offset_s);
         self.finish = Some(result.finish_reason);
         self.error = result.error;
         self.replay = result.replay;
@@ -149,19 +150,14 @@ impl Panel {
         panel
     }
 
-    /// (tokens − 1) / (time of last token − time of first token); 0 below two tokens.
+    /// Its tokens/s, as `protocol`'s metrics define them.
     pub fn tokens_per_second(&self) -> f64 {
-        match (self.timeline.first_token_s, self.timeline.last_token_s) {
-            (Some(first), Some(last)) if self.tokens >= 2 && last > first => {
-                f64::from(self.tokens - 1) / (last - first)
-            }
-            _ => 0.0,
-        }
+        self.timeline.tokens_per_second(self.tokens)
     }
 
     /// From submit to the first token out, in ms.
     pub fn time_to_first_token_ms(&self) -> Option<f64> {
-        self.timeline.first_token_s.map(|first| (first - self.timeline.submitted_s) * 1000.0)
+        self.timeline.time_to_first_token_ms()
     }
 
     /// From submit to end, or to `now_s` where it has not ended.
@@ -173,17 +169,5 @@ impl Panel {
     /// Tokens as a share of the limit, 0 to 1.
     pub fn progress(&self) -> f32 {
         if self.limit == 0 { 0.0 } else { (self.tokens as f32 / self.limit as f32).min(1.0) }
-    }
-}
-
-/// `timeline`, `offset_s` later.
-pub fn shifted(timeline: Timeline, offset_s: f64) -> Timeline {
-    let later = |at: Option<f64>| at.map(|at| at + offset_s);
-    Timeline {
-        submitted_s: timeline.submitted_s + offset_s,
-        prefill_s: later(timeline.prefill_s),
-        first_token_s: later(timeline.first_token_s),
-        last_token_s: later(timeline.last_token_s),
-        ended_s: timeline.ended_s + offset_s,
     }
 }

@@ -1,6 +1,6 @@
 //! A race: the same sessions serialized and then batched, with a clock for each.
 
-use crate::protocol::{Execution, RunReport};
+use crate::protocol::{Execution, RunReport, speed_up, throughput};
 
 /// Where a leg of a race stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,8 +101,7 @@ impl RaceState {
     pub fn speed_up(&self) -> Option<f64> {
         let [serialized, batched] = &self.legs;
         let are_finished = self.legs.iter().all(|leg| leg.phase == LegPhase::Finished);
-        let rate = |leg: &RaceLeg| leg.tokens as f64 / leg.elapsed_s;
-        (are_finished && serialized.elapsed_s > 0.0 && batched.elapsed_s > 0.0 && serialized.tokens > 0)
-            .then(|| rate(batched) / rate(serialized))
+        let rate = |leg: &RaceLeg| throughput(leg.tokens, leg.elapsed_s);
+        speed_up(rate(batched), rate(serialized)).filter(|_| are_finished && batched.elapsed_s > 0.0)
     }
 }

@@ -1,6 +1,6 @@
 //! The order of the results table.
 
-use crate::protocol::EvaluationResult;
+use crate::protocol::{EvaluationResult, milliseconds, or_nothing};
 use std::cmp::Ordering;
 
 /// A column of the results table.
@@ -63,9 +63,9 @@ impl ResultColumn {
             Self::Finish => session.finish_reason.to_string(),
             Self::Tokens => session.tokens.to_string(),
             Self::Rate => format!("{:.2}", session.tokens_per_second),
-            Self::FirstToken => session.time_to_first_token_ms.map_or_else(|| "–".into(), |ms| format!("{ms:.0} ms")),
+            Self::FirstToken => or_nothing(session.time_to_first_token_ms, milliseconds),
             Self::Duration => format!("{:.2} s", session.duration_s),
-            Self::PromptTokens => session.prompt_tokens.to_string(),
+            Self::PromptTokens => or_nothing(session.prompt_tokens, |tokens| tokens.to_string()),
             Self::Seed => session.seed.to_string(),
             Self::Temperature => format!("{:.2}", session.temperature),
         }

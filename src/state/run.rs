@@ -1,8 +1,11 @@
 //! A parallel run as the window shows it: its panels, and figures that always reconcile with them.
 
-use super::panel::{Panel, shifted};
+use super::panel::Panel;
 use super::{RateCurve, RunRecord};
-use crate::protocol::{EvaluationResult, Execution, ParallelConfig, RunReport, SessionId, SessionState, SessionUpdate};
+use crate::protocol::{
+    EvaluationResult, Execution, ParallelConfig, RunReport, SessionId, SessionState, SessionUpdate, mean, speed_up,
+    throughput,
+};
 use std::path::PathBuf;
 
 /// Where a run stands.
@@ -33,8 +36,8 @@ pub struct RunState {
     pub elapsed_s: f64,
     /// How fast all sessions together were lately.
     pub curve: RateCurve,
-    /// The most bytes MLX had active at once.
-    pub peak_memory_bytes: u64,
+    /// The most bytes MLX had active at once; none where the engine doesn't tell.
+    pub peak_memory_bytes: Option<u64>,
     /// What it gave, once it ended.
     pub report: Option<RunReport>,
     /// The file that it is kept in.
@@ -77,7 +80,7 @@ impl RunState {
             phase: RunPhase::Running,
             elapsed_s: 0.0,
             curve: RateCurve::default(),
-            peak_memory_bytes: 0,
+            peak_memory_bytes: None,
             report: None,
             file: None,
             again: None,
@@ -123,7 +126,7 @@ impl RunState {
     }
 
     /// Moves the clock: `running_s` seconds have passed since this run, or the session run again, was submitted.
-    pub fn tick(&mut self, running_s: f64, peak_memory_bytes: u64) {
+    pub fn tick(&mut self, running_s: f64, peak_memory_bytes: Option<u64>) {
         if !self.is_active() {
             return;
         }
@@ -194,18 +197,17 @@ impl RunState {
 
     /// The figures of the whole run, summed over the panels.
     pub fn totals(&self) -> RunTotals {
-        let mut totals = RunTotals::default();
+        let mut totals = RunTotals {
+            average_tokens_per_second: mean(self.panels.iter().map(Panel::tokens_per_second)),
+            ..RunTotals::default()
+        };
         for panel in &self.panels {
             totals.tokens += u64::from(panel.tokens);
-            totals.average_tokens_per_second += panel.tokens_per_second();
             if let Some(place) = STATES.iter().position(|state| *state == panel.state) {
                 totals.states[place] += 1;
             }
         }
-        totals.average_tokens_per_second /= self.panels.len().max(1) as f64;
-        if self.elapsed_s > 0.0 {
-            totals.tokens_per_second = totals.tokens as f64 / self.elapsed_s;
-        }
+        totals.tokens_per_second = throughput(totals.tokens, self.elapsed_s);
         totals
     }
 
@@ -220,7 +222,7 @@ impl RunState {
             is_same_model && record.config == baseline && record.is_complete
         };
         let serialized = recent.iter().find(|record| is_baseline(record))?.tokens_per_second;
-        (serialized > 0.0).then(|| self.totals().tokens_per_second / serialized)
+        speed_up(self.totals().tokens_per_second, serialized)
     }
 }
 
@@ -230,13 +232,10 @@ fn with_session_run_again(mut whole: RunReport, id: SessionId, again: RunReport)
     let offset_s = whole.wall_time_s;
     let replacement = again.sessions.into_iter().next();
     if let (Some(place), Some(result)) = (whole.sessions.iter_mut().find(|session| session.id == id), replacement) {
-        *place = EvaluationResult { id, timeline: shifted(result.timeline, offset_s), ..result };
+        *place = EvaluationResult { id, timeline: result.timeline.shifted(offset_s), ..result };
     }
     whole.wall_time_s += again.wall_time_s;
-    whole.total_tokens = whole.sessions.iter().map(|session| u64::from(session.tokens)).sum();
-    whole.tokens_per_second = if whole.wall_time_s > 0.0 { whole.total_tokens as f64 / whole.wall_time_s } else { 0.0 };
-    whole.average_tokens_per_second = whole.sessions.iter().map(|session| session.tokens_per_second).sum::<f64>()
-        / whole.sessions.len().max(1) as f64;
+    whole.add_up();
     whole.peak_memory_bytes = whole.peak_memory_bytes.max(again.peak_memory_bytes);
     whole
 }

@@ -162,7 +162,7 @@ impl ScalingState {
                 row.tokens_per_second_per_session,
                 row.time_to_first_token_p50_ms,
                 row.time_to_first_token_p95_ms,
-                row.peak_memory_bytes,
+                row.peak_memory_bytes.map(|peak| peak.to_string()).unwrap_or_default(),
                 row.speed_up.map(|speed_up| speed_up.to_string()).unwrap_or_default(),
                 row.failed,
             );

@@ -1,6 +1,8 @@
 //! The single prompt's answer as the window shows it: LLMEval's output and its six figures.
 
-use crate::protocol::{FinishReason, MemoryFigures, SessionState};
+use crate::protocol::{
+    FinishReason, MemoryFigures, NOTHING, Segment, SessionState, SessionUpdate, UpdateKind, tokens_per_second,
+};
 
 /// Where the single prompt stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,37 +36,6 @@ pub enum AnswerPart {
     },
 }
 
-/// What happens to the single prompt's answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SingleUpdate {
-    /// The prompt was tokenized and handed to the engine.
-    Submitted {
-        /// Prompt tokens after the chat template.
-        prompt_tokens: u32,
-    },
-    /// The prompt is being read.
-    Prefill,
-    /// More thinking.
-    Thinking(String),
-    /// More of the answer.
-    Answer(String),
-    /// The model called a tool.
-    ToolCall {
-        /// The tool's name.
-        name: String,
-        /// Its arguments as JSON.
-        arguments: String,
-    },
-    /// The first tool that still runs gave this.
-    ToolResult(Result<String, String>),
-    /// How many tokens came so far in all.
-    Tokens(u32),
-    /// It ended.
-    Ended(FinishReason),
-    /// It failed.
-    Failed(String),
-}
-
 /// The single prompt's answer as the window shows it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SingleState {
@@ -76,8 +47,8 @@ pub struct SingleState {
     pub parts: Vec<AnswerPart>,
     /// Changes with every new answer: text under another generation is another text.
     pub generation: u64,
-    /// Prompt tokens after the chat template, tool rounds included.
-    pub prompt_tokens: u32,
+    /// Prompt tokens after the chat template, tool rounds included; none before they are known.
+    pub prompt_tokens: Option<u32>,
     /// Tokens of the answer, thinking and tool calls included.
     pub tokens: u32,
     /// Seconds from submit to the first token.
@@ -99,27 +70,28 @@ impl SingleState {
         *self = Self { phase: SinglePhase::Generating, generation: self.generation + 1, ..Self::default() };
     }
 
-    /// Takes in what happened `at_s` seconds after the submit.
-    pub fn apply(&mut self, at_s: f64, update: SingleUpdate) {
+    /// Takes in what happened to the conversation.
+    pub fn apply(&mut self, update: SessionUpdate) {
         if !self.is_generating() {
             return;
         }
+        let at_s = update.at_s;
         self.elapsed_s = self.elapsed_s.max(at_s);
-        match update {
-            SingleUpdate::Submitted { prompt_tokens } => self.prompt_tokens = prompt_tokens,
-            SingleUpdate::Prefill => self.session = SessionState::Prefill,
-            SingleUpdate::Thinking(text) => match self.parts.last_mut() {
+        match update.kind {
+            UpdateKind::Submitted { prompt_tokens } => self.prompt_tokens = prompt_tokens,
+            UpdateKind::Prefill { .. } => self.session = SessionState::Prefill,
+            UpdateKind::Segment(Segment::Thinking { text }) => match self.parts.last_mut() {
                 Some(AnswerPart::Thinking(so_far)) => so_far.push_str(&text),
                 _ => self.parts.push(AnswerPart::Thinking(text)),
             },
-            SingleUpdate::Answer(text) => match self.parts.last_mut() {
+            UpdateKind::Segment(Segment::Text { text }) => match self.parts.last_mut() {
                 Some(AnswerPart::Answer(so_far)) => so_far.push_str(&text),
                 _ => self.parts.push(AnswerPart::Answer(text)),
             },
-            SingleUpdate::ToolCall { name, arguments } => {
+            UpdateKind::Segment(Segment::ToolCall { name, arguments }) => {
                 self.parts.push(AnswerPart::ToolCall { name, arguments, result: None });
             }
-            SingleUpdate::ToolResult(outcome) => {
+            UpdateKind::ToolResult(outcome) => {
                 let waiting = self.parts.iter_mut().find_map(|part| match part {
                     AnswerPart::ToolCall { result, .. } if result.is_none() => Some(result),
                     _ => None,
@@ -128,14 +100,25 @@ impl SingleState {
                     *result = Some(outcome);
                 }
             }
-            SingleUpdate::Tokens(tokens) => {
+            UpdateKind::Tokens { tokens, .. } => {
                 self.session = SessionState::Decoding;
                 self.tokens = tokens;
                 self.first_token_s.get_or_insert(at_s);
                 self.last_token_s = Some(at_s);
             }
-            SingleUpdate::Ended(reason) => self.phase = SinglePhase::Ended(reason),
-            SingleUpdate::Failed(message) => self.phase = SinglePhase::Failed(message),
+            UpdateKind::Ended(result) => {
+                self.phase = match (result.error, result.finish_reason) {
+                    (Some(error), FinishReason::Error) => SinglePhase::Failed(error),
+                    (_, reason) => SinglePhase::Ended(reason),
+                }
+            }
+        }
+    }
+
+    /// Ends an answer of which nothing more comes.
+    pub fn break_off(&mut self, message: impl Into<String>) {
+        if self.is_generating() {
+            self.phase = SinglePhase::Failed(message.into());
         }
     }
 
@@ -146,13 +129,17 @@ impl SingleState {
         }
     }
 
-    /// (tokens − 1) / (time of last token − time of first token); 0 below two tokens.
+    /// The answer's tokens/s, as `protocol`'s metrics define them.
     pub fn tokens_per_second(&self) -> f64 {
-        match (self.first_token_s, self.last_token_s) {
-            (Some(first), Some(last)) if self.tokens >= 2 && last > first => {
-                f64::from(self.tokens - 1) / (last - first)
-            }
-            _ => 0.0,
+        tokens_per_second(self.tokens, self.first_token_s, self.last_token_s)
+    }
+
+    /// Prompt tokens in words.
+    pub fn prompt_length(&self) -> String {
+        match (self.prompt_tokens, &self.phase) {
+            (Some(tokens), _) => tokens.to_string(),
+            (None, SinglePhase::Idle | SinglePhase::Generating) => "0".to_owned(),
+            (None, SinglePhase::Ended(_) | SinglePhase::Failed(_)) => NOTHING.to_owned(),
         }
     }
 

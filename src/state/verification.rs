@@ -37,7 +37,9 @@ impl Verification {
 pub struct ReplayTotals {
     /// Sessions whose tokens are the same alone.
     pub exact: usize,
-    /// Sessions whose tokens differ.
+    /// Sessions of which only the text can be compared, and whose text is the same alone.
+    pub same_text: usize,
+    /// Sessions whose tokens or texts differ.
     pub differing: usize,
     /// Sessions that could not be replayed.
     pub failed: usize,
@@ -46,7 +48,7 @@ pub struct ReplayTotals {
 impl ReplayTotals {
     /// Sessions that were replayed.
     pub fn replayed(&self) -> usize {
-        self.exact + self.differing + self.failed
+        self.exact + self.same_text + self.differing + self.failed
     }
 }
 
@@ -68,7 +70,8 @@ impl RunState {
         for replay in self.panels.iter().filter_map(|panel| panel.replay.as_ref()) {
             match replay {
                 Replay::Exact => totals.exact += 1,
-                Replay::Differs { .. } => totals.differing += 1,
+                Replay::SameText => totals.same_text += 1,
+                Replay::Differs { .. } | Replay::TextDiffers { .. } => totals.differing += 1,
                 Replay::Failed { .. } => totals.failed += 1,
             }
         }

@@ -7,7 +7,7 @@ use super::scene::Scene;
 use super::stream_text::{Mark, StreamText};
 use super::theme::{self, HALF, Palette, STEP};
 use super::{right_to_left, stream_area, verify, widgets};
-use crate::protocol::{Replay, SessionId, SessionState};
+use crate::protocol::{Replay, SessionId, SessionState, milliseconds, or_nothing, rate};
 use crate::state::{BUCKETS, Panel, RunAction, Show};
 use egui::{Align, Id, Label, Layout, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
 
@@ -149,7 +149,7 @@ fn tokens(ui: &mut Ui, panel: &Panel) {
             let color = if panel.state == SessionState::Decoding { palette.accent_text } else { palette.weak };
             if panel.tokens > 0 {
                 ui.label(theme::caption(ui, "tok/s"));
-                let rate = format!("{:.1}", panel.tokens_per_second());
+                let rate = rate(panel.tokens_per_second());
                 ui.label(RichText::new(rate).font(theme::semibold(theme::SMALL_SIZE)));
             }
             let room = (ui.available_width() - HALF).min(RATE_CURVE_WIDTH);
@@ -198,7 +198,11 @@ fn waiting(panel: &Panel) -> Option<String> {
 
 /// The first token that differs from the session's replay. One that can't be seen takes what comes before it along.
 fn mark(panel: &Panel, palette: &Palette) -> Option<Mark> {
-    let Some(Replay::Differs { position, start, end, .. }) = &panel.replay else { return None };
+    let (place, start, end) = match &panel.replay {
+        Some(Replay::Differs { position, start, end, .. }) => (format!("token {position}"), start, end),
+        Some(Replay::TextDiffers { character, start, end, .. }) => (format!("character {character}"), start, end),
+        _ => return None,
+    };
     let can_be_seen = |text: &str| text.contains(|character: char| !character.is_whitespace());
     panel.text.get(*start..*end)?;
     let starts = panel.text[..*end].char_indices().map(|(place, _)| place).rev().filter(|place| place <= start);
@@ -207,7 +211,7 @@ fn mark(panel: &Panel, palette: &Palette) -> Option<Mark> {
         range: seen.unwrap_or(*start)..*end,
         fill: palette.bad_faint,
         line: palette.bad,
-        name: format!("Session {}: token {position} is marked", panel.id),
+        name: format!("Session {}: {place} is marked", panel.id),
     })
 }
 
@@ -223,7 +227,7 @@ fn footer(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {
         }
     };
     widgets::progress(ui, share, color, &format!("Progress of session {}", panel.id));
-    let first = panel.time_to_first_token_ms().map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0} ms"));
+    let first = or_nothing(panel.time_to_first_token_ms(), milliseconds);
     tokens(ui, panel);
     let duration = panel.duration_s(scene.state.run.as_ref().map_or(0.0, |run| run.elapsed_s));
     row(ui, &format!("first token {first}"), &format!("{duration:.1} s"));

@@ -3,6 +3,7 @@
 use super::scene::Scene;
 use super::theme::{self, HALF, Palette, STEP};
 use super::widgets;
+use crate::protocol::{NOTHING, or_nothing, ratio};
 use crate::state::{LegPhase, RaceLeg, RaceState};
 use egui::{Label, RichText, Ui, vec2};
 
@@ -23,7 +24,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>) {
                     clock(ui, leg, race.limit);
                 });
             }
-            let speed_up = race.speed_up().map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1}×"));
+            let speed_up = or_nothing(race.speed_up(), ratio);
             let unit = if race.speed_up().is_some() { "as fast" } else { "" };
             widgets::figure(ui, "Batched is", &speed_up, unit, SPEED_UP_WIDTH)
                 .on_hover_text("Batched tokens per second over serialized ones");
@@ -40,7 +41,7 @@ fn clock(ui: &mut Ui, leg: &RaceLeg, limit: u64) {
         None => String::new(),
     };
     let value = match leg.phase {
-        LegPhase::Waiting => "–".to_owned(),
+        LegPhase::Waiting => NOTHING.to_owned(),
         _ => format!("{:.1}", leg.elapsed_s),
     };
     let unit = if leg.phase == LegPhase::Waiting { "" } else { "s" };

@@ -3,7 +3,7 @@
 use super::scene::Scene;
 use super::theme::{self, HALF, Palette, STEP};
 use super::{verify, widgets};
-use crate::protocol::bytes;
+use crate::protocol::{bytes, or_nothing, rate, ratio};
 use crate::state::{BUCKETS, ExportFormat, FileAction, RunAction, RunPhase, RunState, STATES, Show};
 use egui::{Align, Layout, RichText, Sense, Ui, vec2};
 
@@ -29,7 +29,7 @@ fn figures(ui: &mut Ui, scene: &Scene<'_>, run: &RunState) {
     // In a narrow window the last figures stand below the first ones.
     ui.with_layout(Layout::left_to_right(Align::Min).with_main_wrap(true), |ui| {
         ui.spacing_mut().item_spacing.x = STEP;
-        widgets::figure(ui, "Throughput", &format!("{:.1}", totals.tokens_per_second), "tok/s", THROUGHPUT);
+        widgets::figure(ui, "Throughput", &rate(totals.tokens_per_second), "tok/s", THROUGHPUT);
         let rates: Vec<f32> = run.curve.rates().collect();
         // A run from a file has no curve.
         if run.is_active() || !rates.is_empty() {
@@ -39,11 +39,11 @@ fn figures(ui: &mut Ui, scene: &Scene<'_>, run: &RunState) {
         }
         widgets::figure(ui, "Total tokens", &totals.tokens.to_string(), "", 72.0);
         widgets::figure(ui, "Elapsed", &format!("{:.1}", run.elapsed_s), "s", 64.0);
-        widgets::figure(ui, "Average", &format!("{:.1}", totals.average_tokens_per_second), "tok/s", 88.0)
+        widgets::figure(ui, "Average", &rate(totals.average_tokens_per_second), "tok/s", 88.0)
             .on_hover_text("The mean of the sessions' own tokens per second");
-        widgets::figure(ui, "Peak memory", &bytes(run.peak_memory_bytes), "", 88.0);
+        widgets::figure(ui, "Peak memory", &or_nothing(run.peak_memory_bytes, bytes), "", 88.0);
         let speed_up = run.speed_up(&scene.state.recent);
-        let words = speed_up.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1}×"));
+        let words = or_nothing(speed_up, ratio);
         widgets::figure(ui, "Speed-up", &words, "", 64.0)
             .on_hover_text("Against the last serialized run of the same settings");
     });

@@ -3,8 +3,7 @@
 use super::scene::Scene;
 use super::theme::{self, CONTROL_HEIGHT, Palette, STEP};
 use super::{chart, widgets};
-use crate::protocol::bytes;
-use crate::protocol::{Execution, ScalingRow};
+use crate::protocol::{Execution, ScalingRow, bytes, milliseconds, or_nothing, rate};
 use crate::state::{MOST_LOG2, ScalingAction, ScalingFormat, ScalingPhase, ScalingState};
 use egui::{Align, DragValue, Label, Layout, RichText, ScrollArea, Ui, vec2};
 use egui_extras::{Column, TableBuilder};
@@ -167,12 +166,12 @@ type Cell = fn(&ScalingRow) -> String;
 const COLUMNS: [(&str, f32, Cell); 9] = [
     ("Execution", 72.0, |row| row.execution.to_string()),
     ("Sessions", 56.0, |row| row.sessions.to_string()),
-    ("Tokens/s", 56.0, |row| format!("{:.1}", row.tokens_per_second)),
-    ("Each", 40.0, |row| format!("{:.1}", row.tokens_per_second_per_session)),
-    ("First p50", 60.0, |row| format!("{:.0} ms", row.time_to_first_token_p50_ms)),
-    ("First p95", 60.0, |row| format!("{:.0} ms", row.time_to_first_token_p95_ms)),
-    ("Memory", 56.0, |row| bytes(row.peak_memory_bytes)),
-    ("Speed-up", 56.0, |row| row.speed_up.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×"))),
+    ("Tokens/s", 56.0, |row| rate(row.tokens_per_second)),
+    ("Each", 40.0, |row| rate(row.tokens_per_second_per_session)),
+    ("First p50", 60.0, |row| milliseconds(row.time_to_first_token_p50_ms)),
+    ("First p95", 60.0, |row| milliseconds(row.time_to_first_token_p95_ms)),
+    ("Memory", 56.0, |row| or_nothing(row.peak_memory_bytes, bytes)),
+    ("Speed-up", 56.0, |row| or_nothing(row.speed_up, |ratio| format!("{ratio:.2}×"))),
     ("Failed", 44.0, |row| row.failed.to_string()),
 ];
 

@@ -6,7 +6,7 @@ use super::long_prompt::{self, LONGEST_EDITED};
 use super::scene::Scene;
 use super::theme::{self, DOUBLE, Palette, STEP};
 use super::{right_to_left, stream_area, widgets};
-use crate::protocol::{FinishReason, SessionState, bytes};
+use crate::protocol::{FinishReason, SessionState, bytes, or_nothing, rate};
 use crate::state::{AnswerPart, Display, MAX_TOKENS_LOG2, MemoryCard, Sheet, SingleAction, SinglePhase};
 use egui::{
     Align, CollapsingHeader, Key, KeyboardShortcut, Label, Layout, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2,
@@ -218,12 +218,12 @@ fn card_widths(ui: &Ui, names: &[&str]) -> Vec<f32> {
 /// LLMEval's six figures, `in_row` beside each other.
 fn cards(ui: &mut Ui, scene: &Scene<'_>, in_row: usize) {
     let single = &scene.state.single;
-    let first = single.first_token_s.map_or_else(|| "–".to_owned(), |seconds| format!("{:.0}", seconds * 1000.0));
+    let first = or_nothing(single.first_token_s, |seconds| format!("{:.0}", seconds * 1000.0));
     let memory = scene.state.memory;
     let values: [Card<'_>; CARDS] = [
-        ("Tokens/sec", format!("{:.1}", single.tokens_per_second()), ""),
+        ("Tokens/sec", rate(single.tokens_per_second()), ""),
         ("Time to First Token", first, "ms"),
-        ("Prompt Length", single.prompt_tokens.to_string(), "tokens"),
+        ("Prompt Length", single.prompt_length(), "tokens"),
         ("Total Tokens", single.tokens.to_string(), ""),
         ("Total Time", format!("{:.1}", single.elapsed_s), "s"),
         ("Memory", bytes(memory.figures.active), ""),

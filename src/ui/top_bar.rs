@@ -4,7 +4,8 @@ use super::icons::{self, Icon};
 use super::scene::Scene;
 use super::theme::{self, HALF, Palette, STEP};
 use super::widgets;
-use crate::state::{ModelState, RunAction, RunPhase, Sheet, View, parameters, short_name};
+use crate::protocol::parameters;
+use crate::state::{ModelState, RunAction, RunPhase, Sheet, View, short_name};
 use egui::accesskit::Role;
 use egui::{Align, CornerRadius, Label, Layout, Rect, RichText, Sense, Ui, WidgetInfo, vec2};
 

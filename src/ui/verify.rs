@@ -53,6 +53,8 @@ pub fn findings(ui: &Ui, scene: &Scene<'_>, run: &RunState) -> Vec<Words> {
         return findings;
     } else if totals.exact == replayed {
         (format!("{replayed} of {replayed} exact"), palette.good)
+    } else if totals.same_text == replayed {
+        (format!("{replayed} of {replayed} with the same text"), palette.good)
     } else if totals.differing > 0 {
         (format!("{} of {replayed} differ", totals.differing), palette.bad)
     } else {
@@ -84,6 +86,19 @@ pub fn badge(ui: &mut Ui, scene: &Scene<'_>, panel: &Panel) {
             );
             let name = format!("Session {id} differs at token {position}");
             (format!("differs at {position}"), name, help, palette.bad, palette.bad_faint)
+        }
+        Some(Replay::SameText) => {
+            let help = "Alone, this session gives the same text; its engine tells no tokens".to_owned();
+            ("same text".to_owned(), format!("Session {id} has the same text"), help, palette.good, palette.control)
+        }
+        Some(Replay::TextDiffers { character, start, end, alone }) => {
+            let help = format!(
+                "Character {character} is the first that differs: {} here, {} alone",
+                quoted(panel.text.get(*start..*end)),
+                quoted(alone.as_deref().and_then(|rest| rest.get(..rest.chars().next()?.len_utf8())))
+            );
+            let name = format!("Session {id} differs at character {character}");
+            (format!("differs at character {character}"), name, help, palette.bad, palette.bad_faint)
         }
         Some(Replay::Failed { error }) => {
             let name = format!("Session {id} could not be verified");

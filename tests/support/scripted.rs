@@ -341,6 +341,15 @@ pub async fn scripted_model(script: Script) -> (LoadedModel, Log) {
 
 /// The same, over an engine with other settings.
 pub async fn scripted_model_with(script: Script, settings: EngineSettings) -> (LoadedModel, Log) {
+    scripted(script, settings, TextModel::from_folder(Path::new(TEXT_FOLDER)).unwrap()).await
+}
+
+/// The same, with another tokenizer and chat template.
+pub async fn scripted_model_with_text(script: Script, text: TextModel) -> (LoadedModel, Log) {
+    scripted(script, EngineSettings::default(), text).await
+}
+
+async fn scripted(script: Script, settings: EngineSettings, text: TextModel) -> (LoadedModel, Log) {
     let log = Log::default();
     let backend_log = log.clone();
     let facts = ModelFacts {
@@ -356,6 +365,5 @@ pub async fn scripted_model_with(script: Script, settings: EngineSettings) -> (L
     };
     let loader = move |_: &LoadCancel| Ok::<_, String>((ScriptedBackend::new(script, backend_log), facts));
     let (engine, facts) = engine::start(settings, loader).await.unwrap();
-    let text = TextModel::from_folder(Path::new(TEXT_FOLDER)).unwrap();
     (LoadedModel::new(engine, text, ModelSource::Folder(TEXT_FOLDER.into()), facts), log)
 }

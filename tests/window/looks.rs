@@ -4,10 +4,10 @@
 use super::bench::starter_facts;
 use egui_kittest::{Harness, SnapshotOptions};
 use llmeval::protocol::{
-    DeviceKind, EvaluationResult, FinishReason, MachineMemory, ModelFacts, ModelSource, ModelSummary, RunReport,
-    SessionId, Timeline,
+    DeviceKind, EvaluationResult, FinishReason, MachineMemory, ModelFacts, ModelSource, ModelSummary, Origin,
+    RunReport, Segment, SessionId, SessionUpdate, Timeline, UpdateKind,
 };
-use llmeval::state::{AppState, ModelState, RunState, SingleUpdate, View, presets};
+use llmeval::state::{AppState, ModelState, RunState, View, presets};
 use llmeval::ui::Contents;
 
 const TEXT: &str = "In circuits deep, where data flows like streams,\nA model wakes and learns to weigh our dreams.\n\n\
@@ -37,18 +37,18 @@ pub fn finished(sessions: u32) -> AppState {
     let results: Vec<_> = (0..sessions).map(|index| result(&config, index)).collect();
     let report = RunReport {
         model: "SmolLM2-135M-Instruct".into(),
-        parameters: 134_515_008,
+        parameters: Some(134_515_008),
         execution: config.execution,
         exact_width: None,
         packed_bits: None,
-        device: DeviceKind::Cpu,
-        load_seconds: 0.8,
+        device: Some(DeviceKind::Cpu),
+        load_seconds: Some(0.8),
         total_tokens: results.iter().map(|result| u64::from(result.tokens)).sum(),
         average_tokens_per_second: 10.0,
         tokens_per_second: 50.0,
         sessions: results,
         wall_time_s: 9.0,
-        peak_memory_bytes: 812_000_000,
+        peak_memory_bytes: Some(812_000_000),
         config,
     };
     state.run = Some(RunState::from_report(report));
@@ -60,8 +60,9 @@ fn result(config: &llmeval::ParallelConfig, index: u32) -> EvaluationResult {
     let last = 4.0 + f64::from(index % 5);
     EvaluationResult {
         id: SessionId(index),
+        origin: Origin::local("SmolLM2-135M-Instruct"),
         prompt: config.prompt(index).to_owned(),
-        prompt_tokens: 36,
+        prompt_tokens: Some(36),
         seed: u64::from(index) * 1000,
         temperature: config.temperature,
         text: if is_failed { String::new() } else { TEXT.into() },
@@ -86,14 +87,24 @@ fn result(config: &llmeval::ParallelConfig, index: u32) -> EvaluationResult {
 pub fn answered() -> AppState {
     let mut state = ready();
     state.single.start();
-    state.single.apply(0.0, SingleUpdate::Submitted { prompt_tokens: 42 });
     let answer = "# Why the sky is blue\n\nAir **scatters** blue light more than red:\n\n- blue: 450 nm\n- red: 700 nm\n\n\
         ```rust\nfn sky() -> Colour { Colour::Blue }\n```\n";
-    state.single.apply(0.5, SingleUpdate::Thinking("Short or long?".into()));
-    state.single.apply(0.5, SingleUpdate::Answer(answer.into()));
-    state.single.apply(0.5, SingleUpdate::Tokens(1));
-    state.single.apply(2.5, SingleUpdate::Tokens(61));
-    state.single.apply(2.5, SingleUpdate::Ended(FinishReason::EndOfSequence));
+    let tokens = |tokens| UpdateKind::Tokens { text: String::new(), tokens };
+    let end = EvaluationResult {
+        finish_reason: FinishReason::EndOfSequence,
+        ..result(&state.settings.run_config(ModelSource::Starter), 0)
+    };
+    let updates = [
+        (0.0, UpdateKind::Submitted { prompt_tokens: Some(42) }),
+        (0.5, UpdateKind::Segment(Segment::Thinking { text: "Short or long?".into() })),
+        (0.5, UpdateKind::Segment(Segment::Text { text: answer.into() })),
+        (0.5, tokens(1)),
+        (2.5, tokens(61)),
+        (2.5, UpdateKind::Ended(Box::new(end))),
+    ];
+    for (at_s, kind) in updates {
+        state.single.apply(SessionUpdate { id: SessionId(0), at_s, kind });
+    }
     state
 }
 

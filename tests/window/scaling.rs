@@ -193,7 +193,7 @@ fn bending() -> ScalingState {
                 tokens_per_second_per_session: tokens_per_second / f64::from(sessions),
                 time_to_first_token_p50_ms: 90.0 * f64::from(sessions),
                 time_to_first_token_p95_ms: 110.0 * f64::from(sessions),
-                peak_memory_bytes: 560_000_000 + 9_000_000 * u64::from(sessions),
+                peak_memory_bytes: Some(560_000_000 + 9_000_000 * u64::from(sessions)),
                 speed_up: Some(tokens_per_second / serialized[exponent]),
                 failed: 0,
                 error: None,

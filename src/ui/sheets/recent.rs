@@ -1,6 +1,7 @@
 //! The runs that ended, newest first.
 
 use super::parts::{choice, heading};
+use crate::protocol::rate;
 use crate::state::{FileAction, Show};
 use crate::ui::scene::Scene;
 use crate::ui::theme::{self, STEP};
@@ -32,7 +33,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
                     ui.label(theme::title(title));
                     ui.label(theme::caption(ui, if record.is_complete { "" } else { "not complete" }));
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                        let rate = theme::title(format!("{:.1} tok/s", record.tokens_per_second));
+                        let rate = theme::title(format!("{} tok/s", rate(record.tokens_per_second)));
                         let room = vec2(RATE_WIDTH, ui.spacing().interact_size.y);
                         ui.allocate_ui_with_layout(room, Layout::right_to_left(Align::Center), |ui| {
                             ui.set_min_width(RATE_WIDTH);
