@@ -2,15 +2,14 @@
 //! chat templates.
 
 use crate::support::remote::{RemoteScript, RemoteSource};
-use crate::support::scripted::{Log, Script, TEXT_FOLDER, Trouble, scripted_model, scripted_model_with_text};
+use crate::support::scripted::{Script, Trouble, scripted_model, scripted_model_with_text, text_with_template};
 use llmeval::protocol::{
     EvaluationResult, Execution, FinishReason, Sampling, Segment, SessionId, SessionUpdate, UpdateKind,
 };
 use llmeval::session::{Conversation, ConversationSettings, LoadedModel, Source, Tools, Wake};
 use llmeval::state::{AnswerPart, SinglePhase, SingleState};
-use llmeval::text::{Chat, Message, Role, TextModel};
+use llmeval::text::{Chat, Message, Role};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -47,7 +46,7 @@ fn settings(id: u32) -> ConversationSettings {
     ConversationSettings {
         id: SessionId(id),
         sampling: Sampling::new(0.7, 1.0, 0, 0.0, 1.0, u64::from(id) * 1000).unwrap(),
-        max_tokens: 400,
+        max_tokens: 4000,
         stop: Vec::new(),
         execution: Execution::Batched,
     }
@@ -69,11 +68,15 @@ async fn say(conversation: Conversation, words: &str) -> (Conversation, Evaluati
     (conversation, result, updates)
 }
 
-/// A model that says these words, round after round.
-async fn saying(rounds: &[&str]) -> (LoadedModel, Log) {
-    let text = TextModel::from_folder(Path::new(TEXT_FOLDER)).unwrap();
+/// A model with a family's own chat template that says these words, round after round.
+async fn saying_as(template: &str, rounds: &[&str]) -> LoadedModel {
+    let text = text_with_template(template);
     let answers = rounds.iter().map(|words| text.encode_raw(words).unwrap()).collect();
-    scripted_model(Script { answers, ..Script::default() }).await
+    scripted_model_with_text(Script { answers, ..Script::default() }, text).await.0
+}
+
+async fn saying(rounds: &[&str]) -> LoadedModel {
+    saying_as("qwen3", rounds).await
 }
 
 const CALL: &str = r#"Let me see.
@@ -87,7 +90,7 @@ fn roles(chat: &Chat) -> Vec<Role> {
 
 #[tokio::test]
 async fn a_tool_is_called_and_its_result_read_before_the_answer_comes() {
-    let (model, _) = saying(&[CALL, "It is 42."]).await;
+    let model = saying(&[CALL, "It is 42."]).await;
     let tools = Arc::new(Calculator::default());
     let conversation = Conversation::new(&model, Chat::default(), settings(0)).with_tools(tools.clone());
     let (conversation, result, updates) = say(conversation, "What is 40 + 2?").await;
@@ -124,24 +127,10 @@ async fn a_tool_is_called_and_its_result_read_before_the_answer_comes() {
     assert_eq!(single.prompt_tokens, result.prompt_tokens);
 }
 
-/// A model with Mistral Nemo's own chat template, which insists on ids of nine characters.
-async fn mistral(rounds: &[&str]) -> LoadedModel {
-    let folder = tempfile::tempdir().unwrap();
-    for file in ["tokenizer.json", "tokenizer_config.json", "config.json"] {
-        let source = Path::new("tests/fixtures/models/mistral-f32").join(file);
-        std::fs::copy(source, folder.path().join(file)).unwrap();
-    }
-    let template = "tests/fixtures/chat/templates/mistral-nemo.jinja";
-    std::fs::copy(template, folder.path().join("chat_template.jinja")).unwrap();
-    let text = TextModel::from_folder(folder.path()).unwrap();
-    let answers = rounds.iter().map(|words| text.encode_raw(words).unwrap()).collect();
-    scripted_model_with_text(Script { answers, ..Script::default() }, text).await.0
-}
-
 #[tokio::test]
 async fn a_tools_result_carries_the_id_of_its_call_without_which_mistrals_template_raises() {
     let calls = r#"[TOOL_CALLS][{"name": "add", "arguments": {"a": 1, "b": 2}}, {"name": "add", "arguments": {"a": 3, "b": 4}}]"#;
-    let model = mistral(&[calls, "3 and 7.", calls, "Still 3 and 7."]).await;
+    let model = saying_as("mistral-nemo", &[calls, "3 and 7.", calls, "Still 3 and 7."]).await;
     let conversation =
         Conversation::new(&model, Chat::default(), settings(0)).with_tools(Arc::new(Calculator::default()));
     let (conversation, result, _) = say(conversation, "Add 1 to 2 and 3 to 4.").await;
@@ -169,7 +158,7 @@ async fn a_tools_result_carries_the_id_of_its_call_without_which_mistrals_templa
 
 #[tokio::test]
 async fn thoughts_are_told_apart_from_words_and_kept_apart() {
-    let (model, _) = saying(&["<think>\nShort or long?\n</think>\n\nThe answer."]).await;
+    let model = saying(&["<think>\nShort or long?\n</think>\n\nThe answer."]).await;
     let chat = Chat { thinking: Some(true), ..Chat::default() };
     let (conversation, _, updates) = say(Conversation::new(&model, chat, settings(0)), "Why?").await;
     let told = |thoughts: bool| -> String {
@@ -188,7 +177,7 @@ async fn thoughts_are_told_apart_from_words_and_kept_apart() {
 
 #[tokio::test]
 async fn the_next_turn_reads_all_that_was_said() {
-    let (model, _) = saying(&["Blue.", "Because of the air."]).await;
+    let model = saying(&["Blue.", "Because of the air."]).await;
     let system = Message::new(Role::System, "Be brief.");
     let chat = Chat { messages: vec![system], ..Chat::default() };
     let (conversation, first, _) = say(Conversation::new(&model, chat, settings(0)), "What colour is the sky?").await;
@@ -218,7 +207,7 @@ async fn conversations_beside_each_other_answer_as_each_does_alone() {
 
 #[tokio::test]
 async fn a_model_that_only_calls_tools_is_asked_to_stop_and_the_turn_is_taken_back() {
-    let (model, _) = saying(&[CALL; 9]).await;
+    let model = saying(&[CALL; 9]).await;
     let tools = Arc::new(Calculator::default());
     let conversation = Conversation::new(&model, Chat::default(), settings(0)).with_tools(tools.clone());
     let (conversation, result, _) = say(conversation, "Add").await;
@@ -231,7 +220,7 @@ async fn a_model_that_only_calls_tools_is_asked_to_stop_and_the_turn_is_taken_ba
 #[tokio::test]
 async fn a_tool_that_breaks_is_an_answer_to_the_model_not_an_end() {
     let call = |name: &str| format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {{}}}}\n</tool_call>");
-    let (model, _) = saying(&[&call("explode"), &call("add"), "I can't."]).await;
+    let model = saying(&[&call("explode"), &call("add"), "I can't."]).await;
     let conversation =
         Conversation::new(&model, Chat::default(), settings(0)).with_tools(Arc::new(Calculator::default()));
     let (conversation, result, _) = say(conversation, "Add").await;
@@ -287,7 +276,7 @@ async fn a_turn_that_fails_before_its_first_word_is_taken_back() {
 
 #[tokio::test]
 async fn tokens_of_all_rounds_count_against_one_limit() {
-    let (model, _) = saying(&[CALL, "This is a long answer that nobody will ever read to its end."]).await;
+    let model = saying(&[CALL, "This is a long answer that nobody will ever read to its end."]).await;
     let first_round = model.text().encode_raw(CALL).unwrap().len() as u32;
     let settings = ConversationSettings { max_tokens: first_round + 4, ..settings(0) };
     let conversation = Conversation::new(&model, Chat::default(), settings).with_tools(Arc::new(Calculator::default()));

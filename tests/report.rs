@@ -73,6 +73,25 @@ fn a_report_from_before_engines_were_named_opens_as_it_was() {
 }
 
 #[test]
+fn every_field_of_the_json_is_documented() {
+    let config = ParallelConfig::default();
+    let failed = EvaluationResult {
+        error: Some("the device is out of memory".into()),
+        replay: Some(llmeval::protocol::Replay::Exact),
+        ..result(&config, 0, 1.0, 2, 3.0, "Yes")
+    };
+    let mut report =
+        report_of(ParallelConfig { execution: llmeval::protocol::Execution::Exact, ..config }, vec![failed]);
+    report.packed_bits = Some(4);
+    let json = serde_json::to_value(&report).unwrap();
+    let documented = include_str!("../docs/json.md");
+    let session = json["sessions"][0].as_object().unwrap();
+    for field in json.as_object().unwrap().keys().chain(session.keys()) {
+        assert!(documented.contains(&format!("`{field}`")), "docs/json.md does not name {field}");
+    }
+}
+
+#[test]
 fn the_report_is_the_demos_line_for_line() {
     let config = ParallelConfig { model: summary().source, ..ParallelConfig::default() };
     let sessions = vec![

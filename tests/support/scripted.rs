@@ -334,6 +334,20 @@ impl Backend for ScriptedBackend {
 /// The text side of the scripted model: a real small tokenizer and chat template.
 pub const TEXT_FOLDER: &str = "tests/fixtures/models/qwen3-f32";
 
+/// A small tokenizer with the chat template of a family, of those in tests/fixtures/chat/templates. Only [`END`] ends an
+/// answer, which no scripted token is.
+pub fn text_with_template(template: &str) -> TextModel {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: &str, to: &str| std::fs::copy(fixtures.join(from), folder.path().join(to)).unwrap();
+    copy("models/qwen3-f32/tokenizer.json", "tokenizer.json");
+    copy(&format!("chat/templates/{template}.jinja"), "chat_template.jinja");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("config.json", r#"{ "model_type": "qwen3", "eos_token_id": 0 }"#);
+    write("tokenizer_config.json", r#"{ "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>" }"#);
+    TextModel::from_folder(folder.path()).unwrap()
+}
+
 /// A loaded model whose engine follows `script`.
 pub async fn scripted_model(script: Script) -> (LoadedModel, Log) {
     scripted_model_with(script, EngineSettings::default()).await

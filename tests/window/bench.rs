@@ -1,6 +1,6 @@
 //! What the window's tests drive: the real window over a scripted engine, in a folder of its own.
 
-use crate::support::scripted::{Call, Log, Script, ScriptedBackend};
+use crate::support::scripted::{Call, Log, Script, ScriptedBackend, text_with_template};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, Node};
 use llmeval::app::{Answer, Ask, Inbox, Storage, WindowApp, World};
@@ -408,15 +408,7 @@ fn dialogs(setting: &Setting, asked: Arc<Mutex<Vec<Ask>>>) -> llmeval::app::Dial
 
 /// A small tokenizer with Qwen3's ways: thinking and tools. Only id 0 ends an answer, which no scripted token is.
 pub fn text_model() -> TextModel {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let folder = tempfile::tempdir().unwrap();
-    let copy = |from: &str, to: &str| std::fs::copy(fixtures.join(from), folder.path().join(to)).unwrap();
-    copy("models/qwen3-f32/tokenizer.json", "tokenizer.json");
-    copy("chat/templates/qwen3.jinja", "chat_template.jinja");
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("config.json", r#"{ "model_type": "qwen3", "eos_token_id": 0 }"#);
-    write("tokenizer_config.json", r#"{ "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>" }"#);
-    TextModel::from_folder(folder.path()).unwrap()
+    text_with_template("qwen3")
 }
 
 /// A run as text whose numbers are rounded: reading JSON may change the last bit of one.
