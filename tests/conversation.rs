@@ -103,12 +103,12 @@ async fn a_tool_is_called_and_its_result_read_before_the_answer_comes() {
     // The result is of all rounds, each of which was told as it came.
     assert_eq!((result.prompt.as_str(), result.finish_reason), ("What is 40 + 2?", FinishReason::EndOfSequence));
     assert_eq!(result.tokens as usize, result.token_ids.len());
-    let shown = updates.iter().filter_map(|update| match &update.kind {
+    let mut shown = updates.iter().filter_map(|update| match &update.kind {
         UpdateKind::Tokens { tokens, .. } => Some(*tokens),
         _ => None,
     });
     assert!(shown.clone().is_sorted(), "tokens are counted on over the rounds");
-    assert_eq!(shown.last(), Some(result.tokens));
+    assert_eq!(shown.next_back(), Some(result.tokens));
     let UpdateKind::Ended(last) = &updates.last().unwrap().kind else { panic!("the last update is not the end") };
     assert_eq!(**last, result);
 

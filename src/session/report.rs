@@ -49,7 +49,7 @@ pub fn results(report: &RunReport) -> String {
     let mut text = format!("\n{RULE}\n📊 PARALLEL EVALUATION RESULTS\n{RULE}\n");
     let has_several = report.sessions.windows(2).any(|pair| pair[0].origin != pair[1].origin);
     for result in &report.sessions {
-        let origin = has_several.then(|| format!("   📋 Model: {}\n", result.origin)).unwrap_or_default();
+        let origin = if has_several { format!("   📋 Model: {}\n", result.origin) } else { String::new() };
         let _ = write!(text, "{}", session(result, &origin));
     }
     let _ = write!(
