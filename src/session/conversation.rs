@@ -162,7 +162,7 @@ impl Conversation {
     }
 
     async fn run_tool(&self, call: &ToolCall) -> Result<String, String> {
-        let Some(tools) = self.tools.clone() else { return Err("there are no tools".into()) };
+        let Some(tools) = self.tools.clone() else { return Err("there are no tools here; answer in words".into()) };
         let (name, arguments) = (call.function.name.clone(), call.function.arguments.to_string());
         let running = spawn_blocking(move || tools.run(&name, &arguments));
         running.await.unwrap_or_else(|error| Err(format!("the tool failed unexpectedly: {error}")))

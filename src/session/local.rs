@@ -5,7 +5,7 @@ use super::loaded::LoadedModel;
 use super::source::{Answer, AnswerEvent, Piece, Source, Started, Starting};
 use crate::engine::EventStream;
 use crate::protocol::{
-    Capabilities, EngineEvent, FinishReason, MemoryFigures, ModelSummary, Origin, SessionError, SessionRequest,
+    Capabilities, EngineEvent, FinishReason, MemoryFigures, ModelSummary, Origin, Segment, SessionError, SessionRequest,
 };
 use crate::text::{Segmenter, StopMatcher, TextModel, TextStream};
 use std::future::Future;
@@ -174,8 +174,8 @@ impl LocalAnswer {
         Piece { text, segments, tokens: 0, id: None, logits_hash: None, at }
     }
 
-    fn last_segments(&mut self) -> impl Iterator<Item = crate::protocol::Segment> + use<> {
-        let segments = self.segmenter.as_mut().map_or_else(Vec::new, Segmenter::finish);
-        segments.into_iter()
+    /// What the segmenter held back.
+    fn last_segments(&mut self) -> Vec<Segment> {
+        self.segmenter.as_mut().map_or_else(Vec::new, Segmenter::finish)
     }
 }
