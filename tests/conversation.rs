@@ -56,15 +56,15 @@ fn silent() -> Wake {
     Arc::new(|| {})
 }
 
-/// One turn to its end, with everything that was told of it.
+/// One exchange to its end, with everything that was told of it.
 async fn say(conversation: Conversation, words: &str) -> (Conversation, EvaluationResult, Vec<SessionUpdate>) {
     let (sender, mut receiver) = mpsc::channel(4);
-    let turn = conversation.say(words, sender, silent());
+    let exchange = conversation.say(words, sender, silent());
     let mut updates = Vec::new();
     while let Some(update) = receiver.recv().await {
         updates.push(update);
     }
-    let (conversation, result) = turn.finish().await;
+    let (conversation, result) = exchange.finish().await;
     (conversation, result, updates)
 }
 
@@ -176,7 +176,7 @@ async fn thoughts_are_told_apart_from_words_and_kept_apart() {
 }
 
 #[tokio::test]
-async fn the_next_turn_reads_all_that_was_said() {
+async fn the_next_exchange_reads_all_that_was_said() {
     let model = saying(&["Blue.", "Because of the air."]).await;
     let system = Message::new(Role::System, "Be brief.");
     let chat = Chat { messages: vec![system], ..Chat::default() };
@@ -206,7 +206,7 @@ async fn conversations_beside_each_other_answer_as_each_does_alone() {
 }
 
 #[tokio::test]
-async fn a_model_that_only_calls_tools_is_asked_to_stop_and_the_turn_is_taken_back() {
+async fn a_model_that_only_calls_tools_is_asked_to_stop_and_the_exchange_is_taken_back() {
     let model = saying(&[CALL; 9]).await;
     let tools = Arc::new(Calculator::default());
     let conversation = Conversation::new(&model, Chat::default(), settings(0)).with_tools(tools.clone());
@@ -214,7 +214,7 @@ async fn a_model_that_only_calls_tools_is_asked_to_stop_and_the_turn_is_taken_ba
     assert_eq!(result.finish_reason, FinishReason::Error);
     assert!(result.error.unwrap().contains("called tools 8 times without an answer"));
     assert_eq!(tools.0.lock().unwrap().len(), 8);
-    assert!(conversation.chat().messages.is_empty(), "what was said is as before the turn");
+    assert!(conversation.chat().messages.is_empty(), "what was said is as before the exchange");
 }
 
 #[tokio::test]
@@ -237,12 +237,12 @@ async fn a_tool_that_breaks_is_an_answer_to_the_model_not_an_end() {
 }
 
 #[tokio::test]
-async fn a_turn_that_is_stopped_keeps_what_was_said_and_can_be_followed_by_another() {
+async fn an_exchange_that_is_stopped_keeps_what_was_said_and_can_be_followed_by_another() {
     let (model, _) = scripted_model(Script { step: Duration::from_millis(1), ..Script::default() }).await;
     let endless = ConversationSettings { max_tokens: 1_000_000, ..settings(0) };
     let (sender, mut receiver) = mpsc::channel(4);
-    let turn = Conversation::new(&model, Chat::default(), endless).say("Hello", sender, silent());
-    let stops = turn.stop_handle();
+    let exchange = Conversation::new(&model, Chat::default(), endless).say("Hello", sender, silent());
+    let stops = exchange.stop_handle();
     let mut words = 0;
     while let Some(update) = receiver.recv().await {
         if let UpdateKind::Segment(Segment::Text { text }) = update.kind {
@@ -252,7 +252,7 @@ async fn a_turn_that_is_stopped_keeps_what_was_said_and_can_be_followed_by_anoth
             }
         }
     }
-    let (conversation, result) = turn.finish().await;
+    let (conversation, result) = exchange.finish().await;
     assert_eq!(result.finish_reason, FinishReason::Cancelled);
     assert_eq!(roles(conversation.chat()), [Role::User, Role::Assistant]);
     assert_eq!(conversation.chat().messages[1].content.as_ref().unwrap().len(), words);
@@ -262,7 +262,7 @@ async fn a_turn_that_is_stopped_keeps_what_was_said_and_can_be_followed_by_anoth
 }
 
 #[tokio::test]
-async fn a_turn_that_fails_before_its_first_word_is_taken_back() {
+async fn an_exchange_that_fails_before_its_first_word_is_taken_back() {
     let (model, _) =
         scripted_model(Script { troubles: vec![(SessionId(0), Trouble::OpenFails)], ..Script::default() }).await;
     let (conversation, result, updates) = say(Conversation::new(&model, Chat::default(), settings(0)), "Hello").await;

@@ -1,10 +1,10 @@
-//! The single prompt on its way: one turn of a conversation, with the window's tools where they are wanted.
+//! The single prompt on its way: one exchange of a conversation, with the window's tools where they are wanted.
 
 use super::feature::Feature;
 use super::shell::Shell;
 use super::tools::WindowTools;
 use crate::protocol::{Execution, Sampling, SessionId, SessionUpdate};
-use crate::session::{Conversation, ConversationSettings, LoadedModel, Turn, Wake};
+use crate::session::{Conversation, ConversationSettings, Exchange, LoadedModel, Wake};
 use crate::state::{SingleSettings, SingleState, Tone};
 use crate::text::{Chat, Message, Role};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const WAITING_UPDATES: usize = 1024;
 /// An answer that is on. Dropping it ends it.
 pub struct LiveSingle {
     begin: Instant,
-    turn: Turn,
+    exchange: Exchange,
     updates: mpsc::Receiver<SessionUpdate>,
 }
 
@@ -46,13 +46,13 @@ impl LiveSingle {
             conversation = conversation.with_tools(Arc::new(WindowTools));
         }
         let (sender, updates) = mpsc::channel(WAITING_UPDATES);
-        let turn = conversation.say(settings.prompt.as_str(), sender, wake);
-        Ok(Self { begin: Instant::now(), turn, updates })
+        let exchange = conversation.say(settings.prompt.as_str(), sender, wake);
+        Ok(Self { begin: Instant::now(), exchange, updates })
     }
 
     /// Stops it; its end is still to come.
     pub fn stop(&self) {
-        self.turn.stop_handle().stop_all();
+        self.exchange.stop_handle().stop_all();
     }
 
     /// Takes what came since the last frame into `single`. Returns whether the answer goes on.

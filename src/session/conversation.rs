@@ -1,5 +1,5 @@
-//! A conversation: turns that follow each other, each with as many rounds of generating and of running tools as the model
-//! wants, split into words, thoughts and calls. The single prompt is one, and so can any panel be.
+//! A conversation: exchanges that follow each other, each with as many rounds of generating and of running tools as the
+//! model wants, split into words, thoughts and calls. The single prompt is one, and so can any panel be.
 
 use super::follow::submit;
 use super::job::{Input, Job};
@@ -29,7 +29,7 @@ pub struct ConversationSettings {
     pub id: SessionId,
     /// How to choose tokens.
     pub sampling: Sampling,
-    /// The most tokens of a turn, all rounds together; at least 1.
+    /// The most tokens of an answer, all rounds together; at least 1.
     pub max_tokens: u32,
     /// Text that ends an answer and is never shown.
     pub stop: Vec<String>,
@@ -57,7 +57,7 @@ impl fmt::Debug for Conversation {
 }
 
 impl Conversation {
-    /// A conversation that goes on after the turns of `chat`, of which there may be none but a system prompt. Tools come
+    /// A conversation that goes on after the messages of `chat`, of which there may be none but a system prompt. Tools come
     /// by [`Conversation::with_tools`].
     pub fn new(source: impl Into<Arc<dyn Source>>, chat: Chat, settings: ConversationSettings) -> Self {
         Self { source: source.into(), settings, chat: Chat { tools: Vec::new(), ..chat }, tools: None }
@@ -78,20 +78,20 @@ impl Conversation {
     }
 
     /// Says something and generates the answer; returns at once, and must be called within a tokio runtime. `updates`
-    /// must be read, or its receiver dropped, for the turn to end; `wake` is called after each update.
-    pub fn say(mut self, words: impl Into<String>, updates: mpsc::Sender<SessionUpdate>, wake: Wake) -> Turn {
+    /// must be read, or its receiver dropped, for the exchange to end; `wake` is called after each update.
+    pub fn say(mut self, words: impl Into<String>, updates: mpsc::Sender<SessionUpdate>, wake: Wake) -> Exchange {
         let (stops, stop) = StopHandle::single();
         let words = words.into();
         let mut reporter = SessionReporter { id: self.settings.id, reporter: Reporter::new(updates, wake) };
         let task = tokio::spawn(async move {
-            let result = self.turn(words, &mut reporter, stop).await;
+            let result = self.exchange(words, &mut reporter, stop).await;
             (self, result)
         });
-        Turn(Live::new(stops, task))
+        Exchange(Live::new(stops, task))
     }
 
-    /// One turn. Where it gave no words and was broken off, what was said is as before.
-    async fn turn(&mut self, words: String, reporter: &mut SessionReporter, stop: StopFlag) -> EvaluationResult {
+    /// One exchange. Where it gave no words and was broken off, what was said is as before.
+    async fn exchange(&mut self, words: String, reporter: &mut SessionReporter, stop: StopFlag) -> EvaluationResult {
         let before = self.chat.messages.len();
         self.chat.messages.push(Message::new(Role::User, words.as_str()));
         let subject = Subject::new(self.settings.id, self.source.origin(), words, &self.settings.sampling);
@@ -141,7 +141,7 @@ impl Conversation {
         }
     }
 
-    /// Runs the tools that were called, one after the other; gives the turn's end where it was stopped meanwhile.
+    /// Runs the tools that were called, one after the other; gives the exchange's end where it was stopped meanwhile.
     async fn run_tools(
         &mut self,
         calls: &[ToolCall],
@@ -168,7 +168,7 @@ impl Conversation {
         running.await.unwrap_or_else(|error| Err(format!("the tool failed unexpectedly: {error}")))
     }
 
-    /// What is to be generated next, once a turn has given so many tokens.
+    /// What is to be generated next, once an exchange has given so many tokens.
     fn job(&self, tokens: u32) -> Job {
         let ConversationSettings { id, sampling, max_tokens, stop, execution } = self.settings.clone();
         Job {
@@ -184,18 +184,18 @@ impl Conversation {
     }
 }
 
-/// A turn that is on. Dropping it stops it.
+/// Something said whose answer is coming. Dropping it stops it.
 #[derive(Debug)]
-pub struct Turn(Live<(Conversation, EvaluationResult)>);
+pub struct Exchange(Live<(Conversation, EvaluationResult)>);
 
-impl Turn {
-    /// Stops the turn, also from elsewhere and while [`Turn::finish`] is awaited.
+impl Exchange {
+    /// Stops it, also from elsewhere and while [`Exchange::finish`] is awaited.
     pub fn stop_handle(&self) -> StopHandle {
         self.0.stop_handle()
     }
 
-    /// Waits for the end: the conversation, in which another turn can follow, and what this turn gave, all of its rounds
-    /// together.
+    /// Waits for the end: the conversation, in which another exchange can follow, and what this one gave, all of its
+    /// rounds together.
     pub async fn finish(self) -> (Conversation, EvaluationResult) {
         self.0.finish().await
     }

@@ -18,7 +18,7 @@ mod stop;
 mod tools;
 pub mod verify;
 
-pub use conversation::{Conversation, ConversationSettings, Turn};
+pub use conversation::{Conversation, ConversationSettings, Exchange};
 pub use job::{Input, Job};
 pub use loaded::{LoadError, LoadedModel};
 pub use parallel::ParallelRun;
