@@ -23,7 +23,7 @@ pub(super) struct Submission {
     pub request: SessionRequest,
     pub execution: Execution,
     pub events: mpsc::Sender<EngineEvent>,
-    /// Its place among the sessions that the engine holds at most, given back as the session is dropped.
+    /// Its share of the engine's limit of sessions, given back as the session is dropped.
     pub admission: OwnedSemaphorePermit,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Session<R> {
     limit_reason: FinishReason,
     /// Whether it has let a step of the others pass before its own first one.
     has_waited: bool,
-    /// Its place among the sessions that the engine holds at most.
+    /// Its share of the engine's limit of sessions.
     _admission: OwnedSemaphorePermit,
 }
 
