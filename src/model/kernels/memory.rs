@@ -105,7 +105,7 @@ impl KvMemory {
     }
 
     /// Lets go of the places before `place`.
-    pub fn drop_before(&mut self, place: i32) -> Result<()> {
+    fn drop_before(&mut self, place: i32) -> Result<()> {
         let dropped = place - self.first;
         if dropped > 0 {
             for array in [&mut self.keys, &mut self.values] {

@@ -15,4 +15,4 @@ mod tests;
 pub use groups::{Groups, Seat};
 pub use pass::Pass;
 pub use prefix::PrefixStore;
-pub use session::{AHEAD, KvCache, PromptPart};
+pub use session::{AHEAD, KvCache};

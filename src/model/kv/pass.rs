@@ -1,7 +1,7 @@
 //! One pass over the layers: brings each layer's caches to the kernels, with room for the tokens that come.
 
 use super::groups::{Groups, Seat};
-use super::session::{KvCache, PromptPart};
+use super::session::KvCache;
 use super::shared::SharedKvCache;
 use crate::model::kernels::{
     AttentionSettings, Company, Heads, Kernels, KvMemory, KvStore, Part, Positions, Rows, Step, Tokens,
@@ -39,13 +39,9 @@ impl<'a> Pass<'a> {
         Self::new(Caches::Own(caches), parts, Company::Any)
     }
 
-    /// A pass over parts of prompts, whose rows follow each other.
-    pub fn prompts(caches: Vec<&'a mut KvCache>, parts: &[PromptPart]) -> Self {
-        let tokens = |part: &PromptPart| {
-            let PromptPart { session, start, tokens, rows } = *part;
-            Part::Tokens(Tokens { cache: session, start, count: tokens, rows })
-        };
-        Self::new(Caches::Own(caches), parts.iter().map(tokens).collect(), Company::Any)
+    /// A pass over tokens of prompts, whose rows follow each other.
+    pub fn prompts(caches: Vec<&'a mut KvCache>, parts: &[Tokens]) -> Self {
+        Self::new(Caches::Own(caches), parts.iter().copied().map(Part::Tokens).collect(), Company::Any)
     }
 
     /// A decode step of sessions that share caches, in the order of their seats, followed by padding up to `width` rows.

@@ -121,17 +121,3 @@ pub(super) fn make_room(
 fn rounded_up(length: i32) -> i32 {
     (length + GROWTH - 1) / GROWTH * GROWTH
 }
-
-/// Tokens of one session that are attended at once in a pass over prompts.
-#[derive(Clone, Copy, Debug)]
-pub struct PromptPart {
-    /// Which of the pass's caches is the session's.
-    pub session: usize,
-    /// How many tokens the session has before these.
-    pub start: i32,
-    /// How many tokens are read.
-    pub tokens: i32,
-    /// How many rows of the pass are the part's: those behind its tokens are padding, which attends to nothing and gets
-    /// zeros.
-    pub rows: i32,
-}

@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::groups::Groups;
-use super::session::{KvCache, PromptPart};
+use super::session::KvCache;
 use super::{Pass, Seat};
 use crate::model::kernels::{
-    AttentionSettings, Company, HeadNorms, Heads, KernelChoice, Kernels, KvShape, Positions, choose,
+    AttentionSettings, Company, HeadNorms, Heads, KernelChoice, Kernels, KvShape, Positions, Tokens, choose,
 };
 use crate::protocol::DeviceKind;
 use mlx_rs::ops::concatenate;
@@ -96,7 +96,7 @@ fn attend(kernels: &dyn Kernels, pass: &mut Pass<'_>, products: &Array) -> Array
 /// What attention gives for a session's next tokens, which its cache holds then.
 fn read(kernels: &dyn Kernels, cache: &mut KvCache, products: &Array) -> Array {
     let (start, tokens) = (cache.length(), products.dim(0));
-    let part = PromptPart { session: 0, start, tokens, rows: tokens };
+    let part = Tokens { cache: 0, start, count: tokens, rows: tokens };
     let given = attend(kernels, &mut Pass::prompts(vec![&mut *cache], &[part]), products);
     cache.advance(tokens);
     given

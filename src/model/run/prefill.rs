@@ -1,8 +1,8 @@
 //! Reading prompts: the next tokens of one session or of several in one pass over the layers.
 
 use super::exact::{BLOCK, LARGEST_PASS, rows_of_pass};
-use crate::model::kernels::{Kernels, Positions};
-use crate::model::kv::{KvCache, Pass, PromptPart};
+use crate::model::kernels::{Kernels, Positions, Tokens};
+use crate::model::kv::{KvCache, Pass};
 use crate::model::layers::{Decoder, Forward};
 use mlx_rs::Array;
 use mlx_rs::error::Result;
@@ -97,10 +97,10 @@ fn pass(decoder: &Decoder, kernels: &dyn Kernels, readings: &mut [Reading<'_>], 
         places.extend(start..start + tokens.len() as i32);
         places.resize(end, 0);
         lengths[chunk.session] += tokens.len() as i32;
-        parts.push(PromptPart { session: chunk.session, start, tokens: tokens.len() as i32, rows: chunk.rows as i32 });
+        parts.push(Tokens { cache: chunk.session, start, count: tokens.len() as i32, rows: chunk.rows as i32 });
     }
     let positions = match chunks {
-        [only] if only.rows == only.tokens => Positions::from(parts[0].start, parts[0].tokens),
+        [only] if only.rows == only.tokens => Positions::from(parts[0].start, parts[0].count),
         _ => Positions::each(places),
     };
     let ids = Array::from_slice(&ids, &[ids.len() as i32]);
